@@ -9,7 +9,8 @@ use gam_access::{Principal, RouteClass, TokenSecret};
 use gam_model::ActionKind;
 use gam_query::{QueryPorts, StoredOrgName};
 use gam_work::actions::{
-    Action, ActionFilter, ActionId, ActionRequest, ActionState, Decision, NewAction, Phase, RepositoryName,
+    Action, ActionFilter, ActionId, ActionPage, ActionRequest, ActionState, Decision, NewAction, Phase,
+    RepositoryName,
 };
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -83,11 +84,11 @@ pub(super) async fn handle(
         Some(Extension(work)) => {
             let is_visible = |action: &Action| action.is_in(&principal.scope);
             let filter = ActionFilter::default();
-            Some(work.actions.list(&key, &filter, is_visible, MAX_ACTIONS, None).await?.actions)
+            Some(work.actions.list(&key, &filter, is_visible, MAX_ACTIONS, None).await?)
         }
         None => None,
     };
-    render(move || page(&view, &org, actions.as_deref(), &principal)).await
+    render(move || page(&view, &org, actions.as_ref(), &principal)).await
 }
 
 /// Takes the form of an action. A link cannot decide: links are followed by programs that look for viruses or previews.
@@ -135,16 +136,19 @@ pub(super) async fn request_merge(
     Ok(view.go_to(&["orgs", &display, "actions"]))
 }
 
-/// `actions` is `None` if this server has none.
-fn page(view: &View, org: &str, actions: Option<&[Action]>, principal: &Principal) -> Response {
+/// `listed` is `None` if this server has no actions.
+fn page(view: &View, org: &str, listed: Option<&ActionPage>, principal: &Principal) -> Response {
     let words = view.words;
-    let note = match actions {
-        None => Some(words.store_read_only),
-        Some([]) => Some(words.no_actions),
+    let actions = listed.map_or(&[][..], |page| &page.actions);
+    let note = match listed {
+        None => Some(words.store_read_only.to_owned()),
+        Some(page) if page.next.is_some() => {
+            Some(fill(words.more_actions, &[("n", &format::count(actions.len() as u64))]))
+        }
+        Some(_) if actions.is_empty() => Some(words.no_actions.to_owned()),
         Some(_) => None,
     };
-    let may_request = actions.is_some() && principal.may(RouteClass::Act);
-    let actions = actions.unwrap_or_default();
+    let may_request = listed.is_some() && principal.may(RouteClass::Act);
     let body = html! {
         h1 { (words.actions) }
         @if may_request { (merge_form(view, org)) }

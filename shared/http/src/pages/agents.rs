@@ -271,7 +271,7 @@ fn parts_panel(
     metrics: &[&str],
 ) -> Markup {
     let heads = metrics.iter().map(|name| Head::Number(metric_name(view, name)));
-    let heads: Vec<Head> = std::iter::once(Head::Text(view.words.name)).chain(heads).collect();
+    let heads: Vec<Head<'_>> = std::iter::once(Head::Text(view.words.name)).chain(heads).collect();
     let rows = html! {
         @for entry in &list.entries {
             tr {

@@ -16,10 +16,10 @@ const MAX_ROWS: usize = 200;
 
 /// The head of a column.
 #[derive(Clone, Copy)]
-pub(super) enum Head {
-    Text(&'static str),
+pub(super) enum Head<'a> {
+    Text(&'a str),
     /// Of numbers and times, which are aligned to the right.
-    Number(&'static str),
+    Number(&'a str),
 }
 
 /// Returns the part of a page with a list: its title with the number of its rows, a note, and its table if there are rows.
@@ -27,7 +27,7 @@ pub(super) enum Head {
 pub(super) fn list_panel(
     view: &View,
     (title, note): (&str, &str),
-    heads: &[Head],
+    heads: &[Head<'_>],
     rows: impl ExactSizeIterator<Item = Markup>,
 ) -> Markup {
     let count = rows.len();
@@ -46,24 +46,29 @@ pub(super) fn list_panel(
 }
 
 /// Returns a table that is scrolled if it is too wide. `is_sortable` says that the script sorts it.
-pub(super) fn scrolled_table(title: &str, is_sortable: bool, heads: &[Head], rows: Markup) -> Markup {
+pub(super) fn scrolled_table(title: &str, is_sortable: bool, heads: &[Head<'_>], rows: Markup) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label=(title) {
-            table.list data-sort=[is_sortable.then_some("")] {
-                caption.hidden { (title) }
-                thead {
-                    tr {
-                        @for head in heads {
-                            @match head {
-                                Head::Text(text) => th scope="col" { (text) },
-                                Head::Number(text) => th.number scope="col" { (text) },
-                            }
-                        }
+            table.list data-sort=[is_sortable.then_some("")] { (table_content(title, heads, rows)) }
+        }
+    }
+}
+
+/// Returns what is in a table: its caption, its heads and its rows.
+pub(super) fn table_content(title: &str, heads: &[Head<'_>], rows: Markup) -> Markup {
+    html! {
+        caption.hidden { (title) }
+        thead {
+            tr {
+                @for head in heads {
+                    @match head {
+                        Head::Text(text) => th scope="col" { (text) },
+                        Head::Number(text) => th.number scope="col" { (text) },
                     }
                 }
-                tbody { (rows) }
             }
         }
+        tbody { (rows) }
     }
 }
 

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::http::Method;
 use chrono::{DateTime, Utc};
-use gam_access::{NewToken, Role, Scope, Tokens};
+use gam_access::{NewToken, Principal, Role, Scope, Tokens};
 use gam_http::{AccessControl, AllowedOrigins, ApiPorts, WorkPorts, guarded_router};
 use gam_model::ActionSettings;
 use gam_work::actions::*;
+use gam_work::testing::store_action;
 use serde_json::{Value, json};
 
-use crate::support::{ApiResponse, SettableClock, TestData, acme, send, send_form, send_json};
+use crate::support::{ApiResponse, SettableClock, TestData, acme, get, send, send_form, send_json};
 
 pub(crate) const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -215,6 +216,35 @@ async fn an_action_is_approved_on_the_page_by_somebody_else() {
     assert_eq!(action["state"], "succeeded", "{action}");
     let listed = host.get("/api/v1/actions?state=succeeded&repo=SITE", &operator).await.json();
     assert_eq!(listed["actions"][0]["action"], id);
+}
+
+#[tokio::test]
+async fn the_page_says_if_it_does_not_show_all_actions() {
+    let host = Host::new().await;
+    let viewer = host.token("viewer", Role::Viewer, Scope::All).await;
+    let is_cut = async || {
+        let page = host.get("/orgs/acme/actions", &viewer).await;
+        assert!(!page.text().contains("No actions yet"), "{}", page.text());
+        page.text().contains("These are the newest 200 actions.")
+    };
+    // The organization has one.
+    for number in 1..200 {
+        let id = format!("acme.{}.0123456789abcdef", 1_700_000_000_000_u64 + number);
+        store_action(&*host.data.store, &id, host.actions.now()).await;
+    }
+    assert!(!is_cut().await);
+    store_action(&*host.data.store, "acme.1700000000200.0123456789abcdef", host.actions.now()).await;
+    assert!(is_cut().await);
+}
+
+#[tokio::test]
+async fn a_host_that_only_reads_says_so_on_the_page_of_actions() {
+    let data = acme::data().await;
+    let ports = ApiPorts { query: data.query_ports(), work: None, log: None };
+    let admin = AccessControl::trusted(Principal::trusted("admin", Role::Admin));
+    let page = get(&guarded_router(ports, admin, AllowedOrigins::default()), "/orgs/acme/actions").await;
+    assert!(page.text().contains("can only read its store"), "{}", page.text());
+    assert!(!page.text().contains("Request a merge"), "{}", page.text());
 }
 
 #[tokio::test]

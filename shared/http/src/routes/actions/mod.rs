@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json};
-use gam_access::{Principal, Role, RouteClass};
+use gam_access::{Principal, Requester, Role, RouteClass};
 use gam_query::{QueryError, QueryPorts};
 use gam_work::actions::{
-    Action, ActionFilter, ActionId, ActionRequest, ActionResolution, Decision, NewAction, RepositoryName,
+    Action, ActionError, ActionFilter, ActionId, ActionRequest, ActionResolution, Decision, NewAction,
+    RepositoryName,
 };
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -231,21 +232,52 @@ pub(super) fn resolve(path: &'static str) -> Route {
     Route { path, method, handler, operation, class }
 }
 
-/// Extracts the id of an action from the path.
-struct ActionOfPath(ActionId);
+/// What a request about one action has in common with others: the id in the path, who sends it, and the host's actions. It
+/// has no parameters, and its answer is JSON.
+struct ActionCall {
+    work: WorkPorts,
+    principal: Principal,
+    id: ActionId,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for ActionOfPath {
+impl FromRequestParts<QueryPorts> for ActionCall {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let id = Path::<String>::from_request_parts(parts, state).await;
-        let id = id.ok().and_then(|Path(id)| ActionId::parse(&id));
-        id.map(ActionOfPath).ok_or_else(unknown_action)
+    async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, ApiError> {
+        let HostWork(work) = HostWork::from_request_parts(parts, ports).await?;
+        let principal = parts.extensions.get::<Principal>().cloned().ok_or_else(ApiError::unauthorized)?;
+        let id = Path::<String>::from_request_parts(parts, ports).await;
+        let id = id.ok().and_then(|Path(id)| ActionId::parse(&id)).ok_or_else(unknown_action)?;
+        Validated::<NoParams>::from_request_parts(parts, ports).await?;
+        AcceptsJson::from_request_parts(parts, ports).await?;
+        Ok(ActionCall { work, principal, id })
+    }
+}
+
+impl ActionCall {
+    /// Returns the action if the principal may see it.
+    async fn visible(&self) -> Result<Action, ApiError> {
+        let action = self.work.actions.get(&self.id).await?;
+        action.filter(|action| action.is_in(&self.principal.scope)).ok_or_else(unknown_action)
+    }
+
+    /// Decides about the action.
+    async fn decide(&self, hash: &str, decision: &Decision) -> Result<Json<ActionView>, ApiError> {
+        answer(self.work.actions.decide(&self.principal, &self.id, hash, decision).await)
+    }
+
+    /// Returns who sends the request, as audit rows have it.
+    fn requester(&self) -> Requester {
+        (&self.principal).into()
     }
 }
 
 fn unknown_action() -> ApiError {
     ApiError::not_found("there is no such action: use the `action` of an answer, or see /api/v1/actions")
+}
+
+fn answer(action: Result<Action, ActionError>) -> Result<Json<ActionView>, ApiError> {
+    Ok(Json(ActionView::new(&action?)))
 }
 
 async fn handle_submit<B: ActionBody>(
@@ -359,79 +391,43 @@ async fn handle_list(
     Ok(with_next_link(Json(ActionList { actions: listed, next }), &uri, cursor.as_deref()))
 }
 
-async fn handle_show(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
-) -> Result<Json<ActionView>, ApiError> {
-    Ok(Json(ActionView::new(&visible_action(&work, &principal, &id).await?)))
+async fn handle_show(call: ActionCall) -> Result<Json<ActionView>, ApiError> {
+    Ok(Json(ActionView::new(&call.visible().await?)))
 }
 
 async fn handle_approve(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
+    call: ActionCall,
     JsonBody(body): JsonBody<ApprovalBody>,
 ) -> Result<Json<ActionView>, ApiError> {
-    let action = work.actions.decide(&principal, &id, &body.hash, &Decision::Approve).await?;
-    Ok(Json(ActionView::new(&action)))
+    call.decide(&body.hash, &Decision::Approve).await
 }
 
 async fn handle_reject(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
+    call: ActionCall,
     JsonBody(body): JsonBody<RejectionBody>,
 ) -> Result<Json<ActionView>, ApiError> {
-    let decision = Decision::Reject { reason: body.reason };
-    Ok(Json(ActionView::new(&work.actions.decide(&principal, &id, &body.hash, &decision).await?)))
-}
-
-/// Returns the action of the path if the principal may see it.
-async fn visible_action(work: &WorkPorts, principal: &Principal, id: &ActionId) -> Result<Action, ApiError> {
-    let action = work.actions.get(id).await?.filter(|action| action.is_in(&principal.scope));
-    action.ok_or_else(unknown_action)
+    call.decide(&body.hash, &Decision::Reject { reason: body.reason }).await
 }
 
 async fn handle_link(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
+    call: ActionCall,
     Extension(access): Extension<AccessControl>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
     JsonBody(body): JsonBody<LinkBody>,
 ) -> Result<Json<LinkAnswer>, ApiError> {
-    let links = work.links.as_ref().ok_or_else(ApiError::no_links)?;
-    visible_action(&work, &principal, &id).await?;
+    let links = call.work.links.as_ref().ok_or_else(ApiError::no_links)?;
+    call.visible().await?;
     let approver = (access.stored_tokens().ok_or_else(ApiError::no_links)?, body.approver.as_str());
-    let link = work.actions.make_link(&(&principal).into(), &id, approver).await?;
+    let link = call.work.actions.make_link(&call.requester(), &call.id, approver).await?;
     Ok(Json(LinkAnswer { url: links.url(&link), expires_at: link.expires_at }))
 }
 
-async fn handle_retry(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
-) -> Result<Json<ActionView>, ApiError> {
-    visible_action(&work, &principal, &id).await?;
-    Ok(Json(ActionView::new(&work.actions.retry(&(&principal).into(), &id).await?)))
+async fn handle_retry(call: ActionCall) -> Result<Json<ActionView>, ApiError> {
+    call.visible().await?;
+    answer(call.work.actions.retry(&call.requester(), &call.id).await)
 }
 
 async fn handle_resolve(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
+    call: ActionCall,
     JsonBody(body): JsonBody<ResolutionBody>,
 ) -> Result<Json<ActionView>, ApiError> {
     let resolution = match (body.done, body.not_done.unwrap_or_default()) {
@@ -439,8 +435,8 @@ async fn handle_resolve(
         (None, true) => ActionResolution::NotDone,
         _ => return Err(ApiError::invalid("expected either `done` with an address, or `not_done: true`")),
     };
-    visible_action(&work, &principal, &id).await?;
-    Ok(Json(ActionView::new(&work.actions.resolve(&(&principal).into(), &id, &resolution).await?)))
+    call.visible().await?;
+    answer(call.work.actions.resolve(&call.requester(), &call.id, &resolution).await)
 }
 
 /// The status of an answer about an action that is not done yet.
