@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use gam_access::{Principal, RouteClass, Tokens};
+use gam_access::Tokens;
 use gam_audit::{AuditPorts, SegmentLog};
 use gam_github::Quota;
 use gam_http::NotificationPorts;
@@ -15,7 +15,7 @@ use gam_notify::{
 };
 use gam_notify_ports::{LakeFacts, NetTransport, QueryDigests};
 use gam_store::RecordStore;
-use gam_work::actions::{ActionId, Actions, ApprovalLinks};
+use gam_work::actions::{ActionError, ActionId, Actions, ApprovalLinks};
 use secrecy::SecretString;
 
 use crate::error::{failure, one_line};
@@ -95,17 +95,15 @@ struct StoreLinks {
 impl ApprovalLinkSource for StoreLinks {
     async fn link(&self, approver: &str, action_id: &str) -> Option<String> {
         let id = ActionId::parse(action_id)?;
-        let token = match self.tokens.find_by_name(approver).await {
-            Ok(token) => token.filter(|token| token.role.may(RouteClass::Decide)),
-            Err(error) => {
-                tracing::warn!(%error, "cannot read the token of an approver, whose message gets no link");
+        match self.actions.make_link(&NOTIFIER.into(), &id, (&self.tokens, approver)).await {
+            Ok(link) => Some(self.links.url(&link)),
+            Err(error @ (ActionError::Store(_) | ActionError::Tokens(_))) => {
+                tracing::warn!(%error, "cannot make the link of an approver, whose message gets none");
                 None
             }
-        }?;
-        let approver = Principal::of_token(&token).id;
-        let link = self.actions.make_link(&NOTIFIER.into(), &id, &approver).await;
-        // The action may be decided by now, or be the approver's own.
-        link.ok().map(|link| self.links.url(&link))
+            // The action may be decided by now, or be the approver's own, or the approver may have lost the token.
+            Err(_) => None,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
-use gam_access::{Principal, Role, RouteClass};
+use gam_access::{Principal, Role};
 use gam_work::actions::{
     Action, ActionError, ActionId, ActionResolution, ActionState, ApprovalLink, Decision,
 };
@@ -16,7 +16,6 @@ use crate::exit::Exit;
 use crate::open::OpenStore;
 use crate::records::records_text;
 use crate::session::CliSession;
-use crate::terminal_text::quoted;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -230,15 +229,7 @@ async fn link_of_store(session: &CliSession, id: &ActionId, approver: &str) -> a
 }
 
 async fn make_link(store: &OpenStore, id: &ActionId, approver: &str) -> anyhow::Result<ApprovalLink> {
-    let token = store.tokens().find_by_name(approver).await?;
-    let Some(token) = token.filter(|token| token.role.may(RouteClass::Decide)) else {
-        return Err(usage_error(format!(
-            "{} is not the name of a token of an approver: `github-metrics token list` lists the tokens",
-            quoted(approver)
-        )));
-    };
-    let approver = Principal::of_token(&token);
-    let link = store.actions().make_link(&LOCAL_PRINCIPAL.into(), id, &approver.id).await;
+    let link = store.actions().make_link(&LOCAL_PRINCIPAL.into(), id, (&store.tokens(), approver)).await;
     link.map_err(action_error)
 }
 

@@ -23,4 +23,4 @@ pub use refusals::{REFUSALS_GROW_FOR, RefusalLog, RefusalRow, WRITE_INTERVAL};
 pub use role::{Role, RouteClass};
 pub use secret::TokenSecret;
 pub use token::{AccessToken, RepoName, Scope};
-pub use tokens::{AccessError, NewToken, TokenLookup, Tokens};
+pub use tokens::{AccessError, ApproverName, NewToken, TokenLookup, Tokens};

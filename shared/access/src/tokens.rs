@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditKind, AuditRow};
 use crate::principal::Principal;
-use crate::role::Role;
+use crate::role::{Role, RouteClass};
 use crate::secret::TokenSecret;
 use crate::token::{AccessToken, Scope};
 
@@ -60,6 +60,15 @@ pub enum TokenLookup {
     Expired(AccessToken),
     /// It belongs to no token: it never did, or the token was revoked.
     Unknown,
+}
+
+/// How somebody names an approver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApproverName<'a> {
+    /// The name of the approver's token.
+    Token(&'a str),
+    /// The id of the principal: another token of the same name is another principal.
+    Principal(&'a str),
 }
 
 /// What is stored under the hash of a secret.
@@ -137,30 +146,29 @@ impl Tokens {
         Ok(tokens)
     }
 
-    /// Returns the token whose holder is the principal with this id, or `None` if it was revoked or is expired.
+    /// Returns who decides about actions in a repository of the organization with this storage key. `None` if there is no
+    /// such token, it was revoked or is expired, or its role or its scope does not allow it. A store has few tokens, so all
+    /// are read.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn find_by_principal(&self, id: &str) -> Result<Option<AccessToken>, AccessError> {
-        self.find_listed(|token| Principal::of_token(token).id == id).await
-    }
-
-    /// Returns the token with this name, or `None` if there is none, it was revoked or is expired.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn find_by_name(&self, name: &str) -> Result<Option<AccessToken>, AccessError> {
-        self.find_listed(|token| token.name == name).await
-    }
-
-    /// Finds a valid token without its secret. A store has few tokens.
-    async fn find_listed(
+    pub async fn approver(
         &self,
-        is_wanted: impl Fn(&AccessToken) -> bool,
-    ) -> Result<Option<AccessToken>, AccessError> {
+        name: ApproverName<'_>,
+        (org, repo): (&str, &str),
+    ) -> Result<Option<Principal>, AccessError> {
         let now = self.clock.now();
-        let tokens = self.list().await?;
-        Ok(tokens.into_iter().find(|token| is_wanted(token) && !token.is_expired(now)))
+        let valid = self.list().await?.into_iter().filter(|token| !token.is_expired(now));
+        let mut named =
+            valid.map(|token| (Principal::of_token(&token), token.name)).filter(|(principal, token)| {
+                match name {
+                    ApproverName::Token(name) => token == name,
+                    ApproverName::Principal(id) => principal.id == id,
+                }
+            });
+        let approver = named.next().map(|(principal, _)| principal);
+        Ok(approver
+            .filter(|approver| approver.may(RouteClass::Decide) && approver.scope.includes_repo(org, repo)))
     }
 
     /// Creates a token. Returns its secret, which nobody can read again. `principal` is who creates it.

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{
-    AccessError, AuditKind, AuditRow, NewToken, RepoName, Role, Scope, TokenLookup, TokenSecret, Tokens,
+    AccessError, ApproverName, AuditKind, AuditRow, NewToken, RepoName, Role, Scope, TokenLookup,
+    TokenSecret, Tokens,
 };
 use gam_model::Clock;
 use gam_store::{
@@ -227,4 +228,41 @@ async fn invalid_tokens_are_refused() {
     let expired = NewToken { expires_at: Some(clock.now()), ..viewer("ci") };
     assert!(message(tokens.create(expired, "local").await.unwrap_err()).contains("later time"));
     assert!(!tokens.is_in_use().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_approver_has_a_valid_token_with_role_and_scope() {
+    let clock = TestClock::new();
+    let tokens = Tokens::new(Arc::new(MemoryStore::default()), clock.clone());
+    let site = ("acme", "Site");
+    let create = async |name: &str, role: Role, scope: Scope, expires_at: Option<DateTime<Utc>>| {
+        let new = NewToken { name: name.to_owned(), role, scope, expires_at };
+        tokens.create(new, "local").await.unwrap().1
+    };
+    let repo = |repo: &str| Scope::Repos(vec![RepoName { org: "acme".to_owned(), repo: repo.to_owned() }]);
+    let ann = create("ann", Role::Approver, repo("site"), None).await;
+    create("admin", Role::Admin, Scope::All, None).await;
+    create("operator", Role::Operator, Scope::All, None).await;
+    create("elsewhere", Role::Approver, Scope::Orgs(vec!["other".to_owned()]), None).await;
+    create("of-tools", Role::Approver, repo("tools"), None).await;
+    create("short", Role::Approver, Scope::All, Some(clock.now() + TimeDelta::hours(1))).await;
+    let ids = async |names: &[&str]| {
+        let mut allowed = Vec::new();
+        for name in names {
+            allowed.push(tokens.approver(ApproverName::Token(name), site).await.unwrap().is_some());
+        }
+        allowed
+    };
+    let names = ["ann", "admin", "short", "operator", "elsewhere", "of-tools", "nobody"];
+    assert_eq!(ids(&names).await, [true, true, true, false, false, false, false]);
+    clock.advance(TimeDelta::hours(1));
+    assert_eq!(ids(&["ann", "short"]).await, [true, false], "an expired token");
+
+    let id = format!("token:{}", ann.id);
+    let by_id = async || tokens.approver(ApproverName::Principal(&id), site).await.unwrap();
+    assert_eq!(by_id().await.map(|approver| approver.id), Some(id.clone()));
+    tokens.revoke("ann", "local").await.unwrap();
+    assert_eq!((by_id().await, ids(&["ann"]).await), (None, vec![false]), "a revoked token");
+    create("ann", Role::Approver, Scope::All, None).await;
+    assert_eq!((by_id().await, ids(&["ann"]).await), (None, vec![true]), "another token of the same name");
 }

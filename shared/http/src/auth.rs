@@ -13,19 +13,20 @@ pub(crate) use request_rate::RequestRates;
 pub(crate) use scope::visible_orgs;
 pub(crate) use sign_in::{LOCATION_OF_SIGN_IN, redirect_to_sign_in};
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use gam_access::{AccessError, Principal, RefusalLog, Role, RouteClass, TokenLookup, TokenSecret, Tokens};
+use gam_access::{Principal, RefusalLog, Role, RouteClass, TokenLookup, TokenSecret, Tokens};
 use gam_model::error_chain;
-use gam_query::{QueryError, QueryPorts};
+use gam_query::QueryPorts;
 
 use self::credentials::Credentials;
 use crate::error::{ApiError, Refusal};
@@ -228,28 +229,16 @@ impl AccessControl {
     }
 
     /// Returns the keyed hash of the address that a request came from, or `None` if the host knows none.
-    pub(crate) fn origin_of(&self, parts: &Parts) -> Option<String> {
+    fn origin_of(&self, parts: &Parts) -> Option<String> {
         self.origins.as_ref().and_then(|origins| origins.origin_of(parts))
     }
 
-    /// Returns the holder of a stored token by the id of the principal. `None` if there is no such token any more.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(crate) async fn principal_with_id(&self, id: &str) -> Result<Option<Principal>, ApiError> {
-        let Senders::Tokens(rules) = &self.senders else { return Ok(None) };
-        let token = rules.tokens.find_by_principal(id).await.map_err(store_error)?;
-        Ok(token.map(|token| Principal::of_token(&token)))
-    }
-
-    /// Returns the id of the principal of the stored token with this name. `None` if there is no such token.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub(crate) async fn principal_with_name(&self, name: &str) -> Result<Option<Principal>, ApiError> {
-        let Senders::Tokens(rules) = &self.senders else { return Ok(None) };
-        let token = rules.tokens.find_by_name(name).await.map_err(store_error)?;
-        Ok(token.map(|token| Principal::of_token(&token)))
+    /// Returns the tokens of the store, or `None` if the host checks senders itself.
+    pub(crate) fn stored_tokens(&self) -> Option<&Tokens> {
+        match &self.senders {
+            Senders::Tokens(rules) => Some(&rules.tokens),
+            Senders::Trusted(_) => None,
+        }
     }
 
     /// Returns whether a request without a token is refused.
@@ -274,6 +263,18 @@ impl AccessControl {
             .filter(TokenSecret::fits_cookie)
             .ok_or_else(|| ApiError::unauthorized().because("the text is no token that a cookie can hold"))?;
         rules.find(&secret).await.map(|(_, expires_at)| expires_at)
+    }
+}
+
+/// Extracts the keyed hash of the address that a request came from: `None` if the host knows none. Routes with a
+/// [`Principal`] have it there.
+pub(crate) struct SenderOrigin(pub(crate) Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for SenderOrigin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(SenderOrigin(parts.extensions.get::<AccessControl>().and_then(|access| access.origin_of(parts))))
     }
 }
 
@@ -320,7 +321,7 @@ impl TokenRules {
         if self.open_to.is_none() || self.host_token.is_some() || self.is_in_use.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        let is_in_use = self.tokens.is_in_use().await.map_err(store_error)?;
+        let is_in_use = self.tokens.is_in_use().await?;
         if is_in_use {
             self.is_in_use.store(true, Ordering::Relaxed);
         }
@@ -333,7 +334,7 @@ impl TokenRules {
         if let Ok(Some(role)) = host_token {
             return Ok((Principal::of_host_token(role), None));
         }
-        match self.tokens.find(secret).await.map_err(store_error)? {
+        match self.tokens.find(secret).await? {
             TokenLookup::Valid(token) => Ok((Principal::of_token(&token), token.expires_at)),
             TokenLookup::Expired(token) => {
                 tracing::Span::current().record("principal", format!("token:{}", token.id));
@@ -353,13 +354,6 @@ impl TokenRules {
         let expected = source().await.map_err(ApiError::internal)?;
         let is_equal = TokenSecret::parse(&expected).is_some_and(|it| it.hash() == secret.hash());
         Ok(is_equal.then_some(*role))
-    }
-}
-
-fn store_error(error: AccessError) -> ApiError {
-    match error {
-        AccessError::Store(error) => QueryError::Store(error).into(),
-        AccessError::Invalid(_) => ApiError::internal(error),
     }
 }
 

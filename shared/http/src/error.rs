@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use gam_access::LogError;
+use gam_access::{AccessError, LogError};
 use gam_model::error_chain;
 use gam_query::QueryError;
 use gam_work::actions::ActionError;
@@ -493,6 +493,16 @@ impl From<ActionError> for ApiError {
             ActionError::Busy | ActionError::GitHub(_) => ApiError::busy(text),
             ActionError::Settings(_) => ApiError::internal(error),
             ActionError::Store(cause) => QueryError::Store(cause).into(),
+            ActionError::Tokens(cause) => cause.into(),
+        }
+    }
+}
+
+impl From<AccessError> for ApiError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Store(error) => QueryError::Store(error).into(),
+            AccessError::Invalid(_) => ApiError::internal(error),
         }
     }
 }

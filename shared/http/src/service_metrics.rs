@@ -28,18 +28,15 @@ const BUCKETS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 /// The requests of the process. There is one process, whatever the number of routers.
 static REQUESTS: LazyLock<Mutex<RequestCounts>> = LazyLock::new(Mutex::default);
 
+/// What is counted, by route.
+#[derive(Debug, Default)]
+struct RequestCounts(BTreeMap<String, RouteCounts>);
+
 /// The answers of a route, and their times.
 #[derive(Debug, Default)]
-struct RequestCounts {
-    /// By route, method and status.
-    answers: BTreeMap<(String, String, u16), u64>,
-    /// By route.
-    times: BTreeMap<String, TimeCounts>,
-}
-
-/// The times of the requests of a route.
-#[derive(Debug, Default)]
-struct TimeCounts {
+struct RouteCounts {
+    /// By method and status.
+    answers: BTreeMap<(&'static str, u16), u64>,
     /// The number of requests whose time is in each bucket and in no lower one.
     buckets: [u64; BUCKETS.len()],
     count: u64,
@@ -47,15 +44,12 @@ struct TimeCounts {
 }
 
 impl RequestCounts {
-    fn add(&mut self, route: String, method: &str, status: u16, time: Duration) {
-        let times = self.times.entry(route.clone()).or_default();
-        let seconds = time.as_secs_f64();
-        if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
-            times.buckets[bucket] += 1;
+    fn add(&mut self, route: &str, method: &'static str, status: u16, time: Duration) {
+        match self.0.get_mut(route) {
+            Some(counts) => counts.add(method, status, time),
+            // Only the first request of a route allocates.
+            None => self.0.entry(route.to_owned()).or_default().add(method, status, time),
         }
-        times.count += 1;
-        times.seconds += seconds;
-        *self.answers.entry((route, method.to_owned(), status)).or_default() += 1;
     }
 
     /// Writes the counts in the text format.
@@ -64,29 +58,43 @@ impl RequestCounts {
             text,
             "# HELP gam_http_requests_total Requests that were answered.\n# TYPE gam_http_requests_total counter"
         );
-        for ((route, method, status), count) in &self.answers {
-            let labels = format!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
-            let _ = writeln!(text, "gam_http_requests_total{{{labels}}} {count}");
+        for (route, counts) in &self.0 {
+            for ((method, status), count) in &counts.answers {
+                let labels = format!("route=\"{route}\",method=\"{method}\",status=\"{status}\"");
+                let _ = writeln!(text, "gam_http_requests_total{{{labels}}} {count}");
+            }
         }
         let _ = writeln!(
             text,
             "# HELP gam_http_request_seconds Time until the answer begins.\n# TYPE gam_http_request_seconds histogram"
         );
-        for (route, times) in &self.times {
+        for (route, counts) in &self.0 {
             let mut below = 0;
-            for (bound, count) in BUCKETS.iter().zip(times.buckets) {
+            for (bound, count) in BUCKETS.iter().zip(counts.buckets) {
                 below += count;
                 let _ = writeln!(
                     text,
                     "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"{bound}\"}} {below}"
                 );
             }
-            let TimeCounts { count, seconds, .. } = times;
+            let RouteCounts { count, seconds, .. } = counts;
             let _ =
                 writeln!(text, "gam_http_request_seconds_bucket{{route=\"{route}\",le=\"+Inf\"}} {count}");
             let _ = writeln!(text, "gam_http_request_seconds_sum{{route=\"{route}\"}} {seconds}");
             let _ = writeln!(text, "gam_http_request_seconds_count{{route=\"{route}\"}} {count}");
         }
+    }
+}
+
+impl RouteCounts {
+    fn add(&mut self, method: &'static str, status: u16, time: Duration) {
+        let seconds = time.as_secs_f64();
+        if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
+            self.buckets[bucket] += 1;
+        }
+        self.count += 1;
+        self.seconds += seconds;
+        *self.answers.entry((method, status)).or_default() += 1;
     }
 }
 
@@ -154,16 +162,22 @@ fn write_gauges(text: &mut String, gauges: &[Gauge]) {
 /// Counts requests and their time, by route, method and status. Paths without a route have the route `other`, so that the
 /// number of series is bounded.
 pub(crate) async fn record(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("other", MatchedPath::as_str).to_owned();
+    let path = request.extensions().get::<MatchedPath>().cloned();
     // Anybody can invent a method, so others are counted together.
     let method = match request.method().as_str() {
-        known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS") => known.to_owned(),
-        _ => "other".to_owned(),
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
     };
     let start = Instant::now();
     let response = next.run(request).await;
     let status = response.status().as_u16();
-    REQUESTS.lock().unwrap_or_else(PoisonError::into_inner).add(route, &method, status, start.elapsed());
+    let (route, time) = (path.as_ref().map_or("other", MatchedPath::as_str), start.elapsed());
+    REQUESTS.lock().unwrap_or_else(PoisonError::into_inner).add(route, method, status, time);
     response
 }
 
@@ -175,7 +189,7 @@ mod tests {
     fn buckets_count_all_lower_times() {
         let mut counts = RequestCounts::default();
         for milliseconds in [4, 5, 20, 20_000] {
-            counts.add("/x".to_owned(), "GET", 200, Duration::from_millis(milliseconds));
+            counts.add("/x", "GET", 200, Duration::from_millis(milliseconds));
         }
         let mut text = String::new();
         counts.write(&mut text);

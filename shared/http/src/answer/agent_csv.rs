@@ -8,30 +8,19 @@ use gam_query::{
 };
 
 use super::csv::{
-    CsvTable, STATISTICS, ToCsv, as_json_text, compared_cells, compared_columns, count_change, float,
-    number_change, optional, texts,
+    BUCKET_COLUMNS, CsvTable, ToCsv, bucket_cells, compared_cells, compared_columns, context_cells,
+    count_change, float, metric_columns, number_change, optional, statistics_cells, texts,
 };
 
 impl ToCsv for AgentMetricsAnswer {
     fn to_csv(&self) -> CsvTable {
-        let context = &self.context;
-        let mut header = texts(["org", "repo", "id", "member", "since", "until", "timezone", "bots"]);
+        let (mut header, mut record) = context_cells(&self.context);
         header.extend(texts(["active_members", "active_members_with_sessions", "unpriced_models"]));
         header.extend(columns(AgentMetric::divided_by(None)));
         let coverage = self.coverage.as_ref();
-        let mut record = vec![
-            context.org.clone(),
-            context.repo.clone().unwrap_or_default(),
-            optional(context.id),
-            context.member.clone().unwrap_or_default(),
-            context.since.to_string(),
-            context.until.to_string(),
-            context.timezone.to_owned(),
-            as_json_text(&context.bots),
-            optional(coverage.map(|coverage| coverage.active_members)),
-            optional(coverage.map(|coverage| coverage.active_members_with_sessions)),
-            self.unpriced_models.join(" "),
-        ];
+        record.push(optional(coverage.map(|coverage| coverage.active_members)));
+        record.push(optional(coverage.map(|coverage| coverage.active_members_with_sessions)));
+        record.push(self.unpriced_models.join(" "));
         record.extend(cells(&self.metrics));
         if let Some(previous) = &self.previous {
             header.extend(texts(["previous_since", "previous_until"]));
@@ -69,12 +58,9 @@ impl ToCsv for AgentListAnswer {
 impl ToCsv for AgentSeriesAnswer {
     fn to_csv(&self) -> CsvTable {
         let metric = AgentMetric::named(&self.metric);
-        let mut header = texts(["start", "end", "partial"]);
-        header.extend(columns(metric));
+        let header = [texts(BUCKET_COLUMNS), columns(metric)].concat();
         let record = |point: &AgentPoint| {
-            let mut record = vec![point.start.to_string(), point.end.to_string(), point.partial.to_string()];
-            record.extend(value_cells(&point.value));
-            record
+            [bucket_cells(point.start, point.end, point.partial), value_cells(&point.value)].concat()
         };
         let (Some(by), Some(series)) = (&self.by, &self.series) else {
             let records = self.points.iter().flatten().map(record);
@@ -92,7 +78,7 @@ impl ToCsv for PrClassesAnswer {
     fn to_csv(&self) -> CsvTable {
         let mut header = texts(["class", "prs"]);
         for metric in ["cycle_time_hours", "cost_usd"] {
-            header.extend(STATISTICS.map(|statistic| format!("{metric}_{statistic}")));
+            header.extend(metric_columns(metric, true));
         }
         header.push("unpriced_tokens".to_owned());
         let records = self.classes.iter().map(|class| {
@@ -133,13 +119,8 @@ fn name_cells(by: &str, name: &AgentPartName) -> Vec<String> {
 
 /// Returns the columns of metrics: `agent_prompts`, or `agent_session_hours_p50`.
 pub(crate) fn columns<'a>(metrics: impl IntoIterator<Item = &'a AgentMetric>) -> Vec<String> {
-    let columns = metrics.into_iter().flat_map(|metric| match metric.aggregation {
-        AgentAggregation::SessionLength => {
-            STATISTICS.map(|statistic| format!("{}_{statistic}", metric.name)).to_vec()
-        }
-        _ => vec![metric.name.to_owned()],
-    });
-    columns.collect()
+    let is_distribution = |metric: &AgentMetric| metric.aggregation == AgentAggregation::SessionLength;
+    metrics.into_iter().flat_map(|metric| metric_columns(metric.name, is_distribution(metric))).collect()
 }
 
 /// Returns the columns of a comparison of the metrics that the dimension divides.
@@ -179,7 +160,7 @@ fn value_cells(value: &AgentMetricValue) -> Vec<String> {
         AgentMetricValue::Count(count) => vec![count.to_string()],
         AgentMetricValue::Number(number) => vec![float(*number)],
         AgentMetricValue::Distribution { count, mean, p50, p90 } => {
-            vec![count.to_string(), float(*mean), float(*p50), float(*p90)]
+            statistics_cells(*count, [*mean, *p50, *p90])
         }
     }
 }

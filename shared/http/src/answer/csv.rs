@@ -1,16 +1,18 @@
 //! Answers as CSV.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use gam_model::csv_cell;
 use gam_model::metric::{CATALOGUE, Metric};
 use gam_query::{
-    Change, HistogramAnswer, ListAnswer, ListKind, MetricChange, MetricChanges, MetricValue, MetricValues,
-    MetricsAnswer, OrgsAnswer, SeriesAnswer, SeriesOfMetricsAnswer,
+    AnswerContext, Change, HistogramAnswer, ListAnswer, ListKind, MetricChange, MetricChanges, MetricValue,
+    MetricValues, MetricsAnswer, OrgsAnswer, SeriesAnswer, SeriesOfMetricsAnswer,
 };
 use serde::Serialize;
 
 /// The numbers of a distribution, each a column.
-pub(super) const STATISTICS: [&str; 4] = ["count", "mean", "p50", "p90"];
+const STATISTICS: [&str; 4] = ["count", "mean", "p50", "p90"];
+/// The columns of a bucket of a series.
+pub(super) const BUCKET_COLUMNS: [&str; 3] = ["start", "end", "partial"];
 
 /// An answer that has a CSV form.
 pub(crate) trait ToCsv {
@@ -59,33 +61,11 @@ impl ToCsv for OrgsAnswer {
 
 impl ToCsv for MetricsAnswer {
     fn to_csv(&self) -> CsvTable {
-        let context = &self.context;
-        let mut header = texts([
-            "org",
-            "repo",
-            "id",
-            "member",
-            "since",
-            "until",
-            "timezone",
-            "bots",
-            "complete_since",
-            "complete_until",
-            "gap_count",
-        ]);
-        let mut record = vec![
-            context.org.clone(),
-            context.repo.clone().unwrap_or_default(),
-            optional(context.id),
-            context.member.clone().unwrap_or_default(),
-            context.since.to_string(),
-            context.until.to_string(),
-            context.timezone.to_owned(),
-            as_json_text(&context.bots),
-            time(self.coverage.complete_since),
-            time(self.coverage.complete_until),
-            self.coverage.gap_count.to_string(),
-        ];
+        let (mut header, mut record) = context_cells(&self.context);
+        header.extend(texts(["complete_since", "complete_until", "gap_count"]));
+        record.push(time(self.coverage.complete_since));
+        record.push(time(self.coverage.complete_until));
+        record.push(self.coverage.gap_count.to_string());
         header.extend(columns(CATALOGUE));
         // The totals of an organization follow the metrics of the catalogue.
         header.extend(self.metrics.0.iter().skip(CATALOGUE.len()).map(|(name, _)| (*name).to_owned()));
@@ -105,9 +85,7 @@ impl ToCsv for MetricsAnswer {
 impl ToCsv for SeriesAnswer {
     fn to_csv(&self) -> CsvTable {
         let records = self.points.iter().map(|point| {
-            let mut record = vec![point.start.to_string(), point.end.to_string(), point.partial.to_string()];
-            record.extend(value_cells(&point.value));
-            record
+            [bucket_cells(point.start, point.end, point.partial), value_cells(&point.value)].concat()
         });
         CsvTable { header: series_header(&[self.metric]), records: records.collect() }
     }
@@ -116,9 +94,7 @@ impl ToCsv for SeriesAnswer {
 impl ToCsv for SeriesOfMetricsAnswer {
     fn to_csv(&self) -> CsvTable {
         let records = self.points.iter().map(|point| {
-            let mut record = vec![point.start.to_string(), point.end.to_string(), point.partial.to_string()];
-            record.extend(cells(&point.values));
-            record
+            [bucket_cells(point.start, point.end, point.partial), cells(&point.values)].concat()
         });
         CsvTable { header: series_header(&self.metrics), records: records.collect() }
     }
@@ -167,9 +143,28 @@ impl ToCsv for ListAnswer {
 }
 
 fn series_header(metrics: &[&str]) -> Vec<String> {
-    let mut header = texts(["start", "end", "partial"]);
-    header.extend(columns(metrics.iter().filter_map(|name| Metric::named(name))));
-    header
+    [texts(BUCKET_COLUMNS), columns(metrics.iter().filter_map(|name| Metric::named(name)))].concat()
+}
+
+/// Returns the columns and the cells of what an answer is about.
+pub(super) fn context_cells(context: &AnswerContext) -> (Vec<String>, Vec<String>) {
+    let columns = texts(["org", "repo", "id", "member", "since", "until", "timezone", "bots"]);
+    let cells = vec![
+        context.org.clone(),
+        context.repo.clone().unwrap_or_default(),
+        optional(context.id),
+        context.member.clone().unwrap_or_default(),
+        context.since.to_string(),
+        context.until.to_string(),
+        context.timezone.to_owned(),
+        as_json_text(&context.bots),
+    ];
+    (columns, cells)
+}
+
+/// Returns the cells of [`BUCKET_COLUMNS`].
+pub(super) fn bucket_cells(start: NaiveDate, end: NaiveDate, is_partial: bool) -> Vec<String> {
+    vec![start.to_string(), end.to_string(), is_partial.to_string()]
 }
 
 pub(super) fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
@@ -178,11 +173,15 @@ pub(super) fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
 
 /// Returns the columns of metrics: `commits`, or `cycle_time_hours_p50`.
 pub(crate) fn columns<'a>(metrics: impl IntoIterator<Item = &'a Metric>) -> Vec<String> {
-    let columns = metrics.into_iter().flat_map(|metric| match metric.is_distribution() {
-        true => STATISTICS.map(|statistic| format!("{}_{statistic}", metric.name)).to_vec(),
-        false => vec![metric.name.to_owned()],
-    });
-    columns.collect()
+    metrics.into_iter().flat_map(|metric| metric_columns(metric.name, metric.is_distribution())).collect()
+}
+
+/// Returns the columns of one metric.
+pub(super) fn metric_columns(name: &str, is_distribution: bool) -> Vec<String> {
+    match is_distribution {
+        true => STATISTICS.map(|statistic| format!("{name}_{statistic}")).to_vec(),
+        false => vec![name.to_owned()],
+    }
 }
 
 /// Returns the columns of a comparison.
@@ -203,10 +202,14 @@ fn cells(values: &MetricValues) -> Vec<String> {
 fn value_cells(value: &MetricValue) -> Vec<String> {
     match value {
         MetricValue::Count(count) => vec![count.to_string()],
-        MetricValue::Distribution { count, mean, p50, p90 } => {
-            vec![count.to_string(), float(*mean), float(*p50), float(*p90)]
-        }
+        MetricValue::Distribution { count, mean, p50, p90 } => statistics_cells(*count, [*mean, *p50, *p90]),
     }
+}
+
+/// Returns the cells of the numbers of a distribution, in the order of [`STATISTICS`].
+pub(super) fn statistics_cells(count: u64, numbers: [Option<f64>; 3]) -> Vec<String> {
+    let [mean, p50, p90] = numbers.map(float);
+    vec![count.to_string(), mean, p50, p90]
 }
 
 /// Returns the cells of [`comparison_columns`]. They are empty if there is no comparison.
@@ -259,7 +262,7 @@ fn time(time: Option<DateTime<Utc>>) -> String {
 }
 
 /// Returns the text that JSON answers have for a value.
-pub(super) fn as_json_text<T: Serialize>(value: &T) -> String {
+fn as_json_text<T: Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(text)) => text,
         _ => String::new(),

@@ -59,6 +59,24 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
+    /// Describes a route without parameters whose answer is JSON with the schema of this name.
+    pub(crate) fn of_json(
+        id: &str,
+        summary: &str,
+        schema: &'static str,
+        error_statuses: &'static [u16],
+    ) -> Self {
+        Operation {
+            id: id.to_owned(),
+            summary: summary.to_owned(),
+            parameters: Vec::new(),
+            response: ResponseBody::Json(schema),
+            request: None,
+            no_content: None,
+            error_statuses,
+        }
+    }
+
     /// Describes a route whose answer has one of these schemas and a CSV form. A path that ends in `.csv` has the CSV
     /// form only, and its operation an id of its own.
     pub(crate) fn of_answer(

@@ -1,26 +1,28 @@
 //! `/orgs/{org}/actions`: the actions on GitHub, those that wait for approvals first, with buttons that post.
 
 use axum::Extension;
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
 use gam_access::{Principal, RouteClass, TokenSecret};
+use gam_model::ActionKind;
 use gam_query::{QueryPorts, StoredOrgName};
 use gam_work::actions::{
-    Action, ActionFilter, ActionId, ActionRequest, ActionState, Decision, NewAction, Phase, RepositoryName,
+    Action, ActionFilter, ActionId, ActionPage, ActionRequest, ActionState, Decision, NewAction, Phase,
+    RepositoryName,
 };
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::format;
 use super::shell::{Page, Section, render, respond};
+use super::tables::{Head, list_panel};
 use super::view::View;
 use super::words::{Words, fill};
-use crate::auth::is_same_origin;
 use crate::error::ApiError;
-use crate::params::SubjectPath;
-use crate::router::WorkPorts;
+use crate::params::{PageForm, PathParams, SubjectPath};
+use crate::router::{HostWork, WorkPorts};
 
 /// The most actions that a page shows.
 const MAX_ACTIONS: usize = 200;
@@ -49,9 +51,25 @@ pub(super) struct DecisionPath {
 #[derive(Deserialize)]
 pub(super) struct DecisionForm {
     hash: String,
-    decision: String,
-    #[serde(default)]
-    reason: String,
+    #[serde(flatten)]
+    choice: DecisionChoice,
+}
+
+/// What the buttons of [`decision_buttons`] send.
+#[derive(Deserialize)]
+#[serde(tag = "decision", rename_all = "lowercase")]
+pub(super) enum DecisionChoice {
+    Approve,
+    Reject,
+}
+
+impl From<DecisionChoice> for Decision {
+    fn from(choice: DecisionChoice) -> Self {
+        match choice {
+            DecisionChoice::Approve => Decision::Approve,
+            DecisionChoice::Reject => Decision::Reject { reason: None },
+        }
+    }
 }
 
 pub(super) async fn handle(
@@ -62,41 +80,31 @@ pub(super) async fn handle(
     view: View,
 ) -> Result<Response, ApiError> {
     let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &path.org).await?;
-    let mut actions = Vec::new();
-    if let Some(Extension(work)) = work {
-        let is_visible = |action: &Action| principal.scope.includes_repo(&action.id.org, &action.repo.name);
-        let page = work.actions.list(&key, &ActionFilter::default(), is_visible, MAX_ACTIONS, None).await?;
-        actions = page.actions;
-    }
-    render(move || page(&view, &org, &actions, &principal)).await
+    let actions = match work {
+        Some(Extension(work)) => {
+            let is_visible = |action: &Action| action.is_in(&principal.scope);
+            let filter = ActionFilter::default();
+            Some(work.actions.list(&key, &filter, is_visible, MAX_ACTIONS, None).await?)
+        }
+        None => None,
+    };
+    render(move || page(&view, &org, actions.as_ref(), &principal)).await
 }
 
 /// Takes the form of an action. A link cannot decide: links are followed by programs that look for viruses or previews.
 pub(super) async fn decide(
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     Extension(principal): Extension<Principal>,
-    Path(path): Path<DecisionPath>,
-    headers: HeaderMap,
-    form: Result<Form<DecisionForm>, FormRejection>,
+    PathParams(path): PathParams<DecisionPath>,
+    view: View,
+    PageForm(DecisionForm { hash, choice }): PageForm<DecisionForm>,
 ) -> Result<Response, ApiError> {
-    if !is_same_origin(&headers) {
-        return Err(ApiError::forbidden().because("another page sent the form"));
-    }
-    let Form(form) = form.map_err(|_| ApiError::invalid("expected the form of the page of actions"))?;
-    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
     let id = ActionId::parse(&path.action_id);
     let id =
         id.ok_or_else(|| ApiError::not_found("there is no such action: open the page of actions again"))?;
-    let decision = match form.decision.as_str() {
-        "approve" => Decision::Approve,
-        "reject" => Decision::Reject { reason: Some(form.reason) },
-        _ => return Err(ApiError::invalid("invalid `decision`: expected approve or reject")),
-    };
-    work.actions.decide(&principal, &id, &form.hash, &decision).await?;
-    // Relative to /orgs/{org}/actions/{action_id}/decide.
-    tracing::debug!(org = path.org, action = %id, "decided on the page");
-    let headers = [(header::LOCATION, "../../actions"), (header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::SEE_OTHER, headers).into_response())
+    work.actions.decide(&principal, &id, &hash, &choice.into()).await?;
+    tracing::debug!(action = %id, "decided on the page");
+    Ok(view.go_to(&["orgs", &path.org, "actions"]))
 }
 
 /// What the form that requests a merge sends.
@@ -110,17 +118,12 @@ pub(super) struct MergeForm {
 /// Takes the form that requests a merge in the organization of the page.
 pub(super) async fn request_merge(
     State(ports): State<QueryPorts>,
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     Extension(principal): Extension<Principal>,
     path: SubjectPath,
-    headers: HeaderMap,
-    form: Result<Form<MergeForm>, FormRejection>,
+    view: View,
+    PageForm(form): PageForm<MergeForm>,
 ) -> Result<Response, ApiError> {
-    if !is_same_origin(&headers) {
-        return Err(ApiError::forbidden().because("another page sent the form"));
-    }
-    let Form(form) = form.map_err(|_| ApiError::invalid("expected the form of the page of actions"))?;
-    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
     let StoredOrgName { key: org, display } = gam_query::find_org(&ports, &path.org).await?;
     let name = form.repository.trim();
     let repo = RepositoryName::parse(&format!("{display}/{name}"), None)
@@ -130,21 +133,30 @@ pub(super) async fn request_merge(
     let new = NewAction { org, repo, request, key: Some(form.key) };
     let submitted = work.actions.submit(&principal, &new).await?;
     tracing::debug!(action = %submitted.action.id, "requested on the page");
-    // Relative to /orgs/{org}/actions/merge.
-    let headers = [(header::LOCATION, "../actions"), (header::CACHE_CONTROL, "no-store")];
-    Ok((StatusCode::SEE_OTHER, headers).into_response())
+    Ok(view.go_to(&["orgs", &display, "actions"]))
 }
 
-fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Response {
+/// `listed` is `None` if this server has no actions.
+fn page(view: &View, org: &str, listed: Option<&ActionPage>, principal: &Principal) -> Response {
     let words = view.words;
+    let actions = listed.map_or(&[][..], |page| &page.actions);
+    let note = match listed {
+        None => Some(words.store_read_only.to_owned()),
+        Some(page) if page.next.is_some() => {
+            Some(fill(words.more_actions, &[("n", &format::count(actions.len() as u64))]))
+        }
+        Some(_) if actions.is_empty() => Some(words.no_actions.to_owned()),
+        Some(_) => None,
+    };
+    let may_request = listed.is_some() && principal.may(RouteClass::Act);
     let body = html! {
         h1 { (words.actions) }
-        @if principal.may(RouteClass::Act) { (merge_form(view)) }
+        @if may_request { (merge_form(view, org)) }
         div.panels data-live=(POLL_SECONDS) {
-            @if actions.is_empty() { p.note { (words.no_actions) } }
+            @if let Some(note) = note { p.note { (note) } }
             @for state in STATES {
                 @let of_state: Vec<&Action> = actions.iter().filter(|action| action.state() == state).collect();
-                @if !of_state.is_empty() { (section(view, state, &of_state, principal)) }
+                @if !of_state.is_empty() { (section(view, org, state, &of_state, principal)) }
             }
         }
     };
@@ -152,57 +164,38 @@ fn page(view: &View, org: &str, actions: &[Action], principal: &Principal) -> Re
     respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Actions)), body })
 }
 
-fn section(view: &View, state: ActionState, actions: &[&Action], principal: &Principal) -> Markup {
+fn section(view: &View, org: &str, state: ActionState, actions: &[&Action], principal: &Principal) -> Markup {
     let words = view.words;
-    let title = state_title(words, state);
-    html! {
-        section.panel.full {
-            h2 { (title) " " span.note { (format::count(actions.len() as u64)) } }
-            div.scroll tabindex="0" role="region" aria-label=(title) {
-                table.list {
-                    caption.hidden { (title) }
-                    thead {
-                        tr {
-                            th scope="col" { (words.action) }
-                            th scope="col" { (words.action_requested_by) }
-                            th scope="col" { (words.task_note) }
-                            th.number scope="col" { (words.task_since) }
-                        }
-                    }
-                    tbody { @for action in actions { (row(view, action, principal)) } }
-                }
-            }
-        }
-    }
+    let heads = [
+        Head::Text(words.action),
+        Head::Text(words.action_requested_by),
+        Head::Text(words.task_note),
+        Head::Number(words.task_since),
+    ];
+    let rows = actions.iter().map(|action| row(view, org, action, principal));
+    list_panel(view, (state_title(words, state), ""), &heads, rows)
 }
 
-fn row(view: &View, action: &Action, principal: &Principal) -> Markup {
-    let number = number_of(action);
+fn row(view: &View, org: &str, action: &Action, principal: &Principal) -> Markup {
     let title = action.choice.as_ref().and_then(|choice| choice.title.as_deref()).unwrap_or_default();
     html! {
         tr {
             th scope="row" {
-                (action.kind().as_str()) " " (action.repo) @if let Some(number) = number { "#" (number) }
+                (kind_title(view.words, action.kind())) " " (action.repo) @if let Some(number) = action.number() { "#" (number) }
                 " " span.note { (title) }
             }
             td { (action.principal) }
-            td { (note(view, action)) @if can_decide(action, principal) { (decision_form(view, action)) } }
+            td { (note(view, action)) @if can_decide(action, principal) { (decision_form(view, org, action)) } }
             td.number { (format::time(action.changed_at, view.language)) }
         }
     }
 }
 
-/// Returns the number of the issue or pull request that an action is about or has made.
-pub(super) fn number_of(action: &Action) -> Option<i64> {
-    let chosen = action.choice.as_ref().and_then(|choice| choice.number);
-    chosen.or_else(|| action.data.get("number").and_then(serde_json::Value::as_i64))
-}
-
 /// The form with which operators request a merge. Its key makes a second click harmless.
-fn merge_form(view: &View) -> Markup {
+fn merge_form(view: &View, org: &str) -> Markup {
     let words = view.words;
     html! {
-        form.search method="post" action="actions/merge" {
+        form.search method="post" action=(view.link(&["orgs", org, "actions", "merge"])) {
             input type="hidden" name="key" value=(TokenSecret::random().hash());
             label { (words.repository) " " input name="repository" required maxlength="100" autocomplete="off"; }
             " "
@@ -218,44 +211,59 @@ fn can_decide(action: &Action, principal: &Principal) -> bool {
     is_waiting && principal.may(RouteClass::Decide) && action.principal != principal.id && !has_approved
 }
 
-/// The form posts to the address of the action, relative to the page.
-fn decision_form(view: &View, action: &Action) -> Markup {
-    let words = view.words;
+fn decision_form(view: &View, org: &str, action: &Action) -> Markup {
     html! {
-        form.decision method="post" action=(format!("actions/{}/decide", action.id)) {
+        form.decision method="post" action=(view.link(&["orgs", org, "actions", &action.id.to_string(), "decide"])) {
             input type="hidden" name="hash" value=(action.content_hash());
-            button type="submit" name="decision" value="approve" { (words.action_approve) }
-            " "
-            button type="submit" name="decision" value="reject" { (words.action_reject) }
+            (decision_buttons(view))
         }
     }
 }
 
+/// The buttons of a form that decides about an action.
+pub(super) fn decision_buttons(view: &View) -> Markup {
+    html! {
+        button type="submit" name="decision" value="approve" { (view.words.action_approve) }
+        " "
+        button type="submit" name="decision" value="reject" { (view.words.action_reject) }
+    }
+}
+
+/// Says how many approvals an action has, and until when it waits for others.
+pub(super) fn waiting_text(view: &View, action: &Action, until: DateTime<Utc>) -> String {
+    let approvals = format!("{}/{}", action.approvals.len(), action.policy.approvals);
+    fill(view.words.action_waits, &[("n", &approvals), ("t", &format::time(until, view.language))])
+}
+
 /// Returns what there is to know of an action in its state.
 fn note(view: &View, action: &Action) -> Markup {
-    let words = view.words;
-    let text = match &action.phase {
-        Phase::Waiting { until } => fill(
-            words.action_waits,
-            &[
-                ("n", &format!("{}/{}", action.approvals.len(), action.policy.approvals)),
-                ("t", &format::time(*until, view.language)),
-            ],
-        ),
-        Phase::Failed { reason, .. } => reason.clone(),
-        Phase::Unknown { why, .. } | Phase::Checking { why, .. } => why.clone(),
-        Phase::Ready { why: Some(why), .. } => why.clone(),
-        _ => String::new(),
+    let (waits, why) = match &action.phase {
+        Phase::Waiting { until } => (Some(waiting_text(view, action, *until)), None),
+        Phase::Failed { reason, .. } => (None, Some(reason)),
+        Phase::Unknown { why, .. } | Phase::Checking { why, .. } | Phase::Ready { why: Some(why), .. } => {
+            (None, Some(why))
+        }
+        _ => (None, None),
     };
     let url = action.data.get("url").and_then(serde_json::Value::as_str);
     let url = url.filter(|url| url.starts_with("https://"));
     let sha =
         action.choice.as_ref().and_then(|choice| choice.head_sha.as_deref()).and_then(|sha| sha.get(..12));
     html! {
-        (text)
+        @if let Some(text) = &waits { (text) }
+        @if let Some(why) = why { span lang="en" { (why) } }
         @if let Some(sha) = sha { " " code { (sha) } }
         @if let Some(url) = url { " " a href=(url) rel="noreferrer" { "GitHub" } }
-        @if text.is_empty() && sha.is_none() && url.is_none() { (format::NONE) }
+        @if waits.is_none() && why.is_none() && sha.is_none() && url.is_none() { (format::NONE) }
+    }
+}
+
+pub(super) fn kind_title(words: &Words, kind: ActionKind) -> &'static str {
+    match kind {
+        ActionKind::CreateIssue => words.action_create_issue,
+        ActionKind::CreateComment => words.action_create_comment,
+        ActionKind::CreatePr => words.action_create_pr,
+        ActionKind::ApproveMergePr => words.action_approve_merge_pr,
     }
 }
 

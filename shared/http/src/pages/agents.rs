@@ -13,6 +13,7 @@ use super::controls::{Controls, controls};
 use super::figures::{Figure, LegendEntry, figure, legend, partial_note, slots_table};
 use super::format;
 use super::shell::{Page, Section, render, respond};
+use super::tables::{Head, scrolled_table};
 use super::view::View;
 use super::words::fill;
 use crate::charts::{self, NamedSeries, Slot, TimeAxis, Unit, format_count};
@@ -148,22 +149,19 @@ fn metric_name(view: &View, name: &str) -> &'static str {
 
 fn use_panel(view: &View, board: &AgentsBoard) -> Markup {
     let words = view.words;
+    let heads = [Head::Text(words.metric), Head::Number(words.value)];
+    let rows = html! {
+        @for (name, number) in &board.answer.metrics.metrics.0 {
+            tr data-metric=(name) {
+                th scope="row" { (metric_name(view, name)) }
+                td.number { (value(view, name, Some(*number))) }
+            }
+        }
+    };
     html! {
         section.panel #use {
             h2 { (words.agents_use) }
-            div.scroll tabindex="0" role="region" aria-label=(words.agents_use) {
-                table.list {
-                    caption.hidden { (words.agents_use) }
-                    tbody {
-                        @for (name, number) in &board.answer.metrics.metrics.0 {
-                            tr data-metric=(name) {
-                                th scope="row" { (metric_name(view, name)) }
-                                td.number { (value(view, name, Some(*number))) }
-                            }
-                        }
-                    }
-                }
-            }
+            (scrolled_table(words.agents_use, false, &heads, rows))
         }
     }
 }
@@ -206,7 +204,7 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
         })
         .collect();
     let api = format!(
-        "{}api/v1/orgs/{}/agents/metrics/timeseries.csv?metric=agent_cost_usd&by=model&granularity={}&since={}&until={}&bots={}",
+        "{}api/v1/orgs/{}/agents/metrics/timeseries.csv?metric=agent_cost_usd&by=model&parts={MODELS}&granularity={}&since={}&until={}&bots={}",
         view.root,
         format::encode(&board.answer.metrics.context.org),
         board.grain.as_str(),
@@ -231,38 +229,31 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
     )
 }
 
-fn list_panel(
+/// Returns the part of the page with the metrics of models or tools.
+fn parts_panel(
     view: &View,
     (id, title, note): (&str, &str, &str),
     list: &AgentListAnswer,
     metrics: &[&str],
 ) -> Markup {
-    html! {
-        section.panel.full id=(id) {
-            h2 { (title) }
-            div.scroll tabindex="0" role="region" aria-label=(title) {
-                table.list data-sort {
-                    caption.hidden { (title) }
-                    thead {
-                        tr {
-                            th scope="col" { (view.words.name) }
-                            @for name in metrics { th.number scope="col" { (metric_name(view, name)) } }
-                        }
-                    }
-                    tbody {
-                        @for entry in &list.entries {
-                            tr {
-                                th scope="row" { (part_name(view, &entry.name)) }
-                                @for name in metrics {
-                                    td.number data-value=[entry.metrics.number(name)] {
-                                        (value(view, name, entry.metrics.get(name)))
-                                    }
-                                }
-                            }
-                        }
+    let heads = metrics.iter().map(|name| Head::Number(metric_name(view, name)));
+    let heads: Vec<Head<'_>> = std::iter::once(Head::Text(view.words.name)).chain(heads).collect();
+    let rows = html! {
+        @for entry in &list.entries {
+            tr {
+                th scope="row" { (part_name(view, &entry.name)) }
+                @for name in metrics {
+                    td.number data-value=[entry.metrics.number(name)] {
+                        (value(view, name, entry.metrics.get(name)))
                     }
                 }
             }
+        }
+    };
+    html! {
+        section.panel.full id=(id) {
+            h2 { (title) }
+            (scrolled_table(title, true, &heads, rows))
             @if !note.is_empty() { p.note { (note) } }
         }
     }
@@ -278,7 +269,7 @@ fn models_panel(view: &View, board: &AgentsBoard) -> Markup {
         "agent_cost_usd",
         "agent_unpriced_tokens",
     ];
-    list_panel(view, ("models", view.words.agents_models, ""), &board.answer.models, &metrics)
+    parts_panel(view, ("models", view.words.agents_models, ""), &board.answer.models, &metrics)
 }
 
 fn tools_panel(view: &View, board: &AgentsBoard) -> Markup {
@@ -290,7 +281,7 @@ fn tools_panel(view: &View, board: &AgentsBoard) -> Markup {
         "agent_tool_rejection_rate",
     ];
     let words = view.words;
-    list_panel(
+    parts_panel(
         view,
         ("tools", words.agents_tools, words.agents_rejections_note),
         &board.answer.tools,
@@ -318,32 +309,26 @@ fn prs_panel(view: &View, board: &AgentsBoard) -> Markup {
         words.pr_classes_note,
         &[("a", &numbers[0]), ("b", &numbers[1]), ("m", &members[0]), ("n", &members[1])],
     );
+    let heads = [
+        Head::Text(words.pr_class),
+        Head::Number(words.merged),
+        Head::Number(words.cycle_time_short),
+        Head::Number(words.pr_cost),
+    ];
+    let rows = html! {
+        @for class in &prs.classes {
+            tr data-class=(class.class) {
+                th scope="row" { (class_name(&class.class)) }
+                td.number { (format::count(class.prs)) }
+                td.number { (format::hours(class.cycle_time_hours.number(), view.language)) }
+                td.number { (cost(class.cost_usd)) }
+            }
+        }
+    };
     html! {
         section.panel #pull-requests {
             h2 { (words.pr_classes) }
-            div.scroll tabindex="0" role="region" aria-label=(words.pr_classes) {
-                table.list {
-                    caption.hidden { (words.pr_classes) }
-                    thead {
-                        tr {
-                            th scope="col" { (words.pr_class) }
-                            th.number scope="col" { (words.merged) }
-                            th.number scope="col" { (words.cycle_time_short) }
-                            th.number scope="col" { (words.pr_cost) }
-                        }
-                    }
-                    tbody {
-                        @for class in &prs.classes {
-                            tr data-class=(class.class) {
-                                th scope="row" { (class_name(&class.class)) }
-                                td.number { (format::count(class.prs)) }
-                                td.number { (format::hours(class.cycle_time_hours.number(), view.language)) }
-                                td.number { (cost(class.cost_usd)) }
-                            }
-                        }
-                    }
-                }
-            }
+            (scrolled_table(words.pr_classes, false, &heads, rows))
             p.note { (note) }
             p.note { (words.pr_rules) }
         }

@@ -2,40 +2,28 @@
 //! previews open links, too. Its form posts the link, and the server decides as the approver that the link names.
 
 use axum::Extension;
-use axum::extract::{Form, FromRequest, Query, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use gam_access::{Principal, RouteClass};
-use gam_work::actions::{Action, ApprovalLink, Decision, DecisionSource, Phase};
+use gam_access::{ApproverName, Principal};
+use gam_work::actions::{Action, ApprovalLink, Decision, DecisionSource, LINK_PATH, Phase};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::actions::{number_of, state_title};
-use super::format;
+use super::actions::{DecisionChoice, decision_buttons, kind_title, state_title, waiting_text};
 use super::shell::{Page, render, respond};
 use super::view::View;
 use super::words::fill;
-use crate::auth::{AccessControl, is_same_origin};
+use crate::auth::{AccessControl, SenderOrigin};
 use crate::error::ApiError;
-use crate::router::WorkPorts;
-
-/// The path of the page.
-pub(crate) const APPROVE_PATH: &str = "/approve";
-
-/// The parameter of the page.
-#[derive(Deserialize)]
-pub(super) struct LinkParam {
-    #[serde(default)]
-    link: String,
-}
+use crate::params::PageForm;
+use crate::router::{HostWork, WorkPorts};
 
 /// What the form sends.
 #[derive(Deserialize)]
 pub(super) struct LinkForm {
     link: String,
-    decision: String,
-    #[serde(default)]
-    reason: String,
+    #[serde(flatten)]
+    choice: DecisionChoice,
 }
 
 /// A link that this server signed, and that has not expired.
@@ -47,68 +35,53 @@ struct LiveLink {
 }
 
 pub(super) async fn show(
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     Extension(access): Extension<AccessControl>,
-    Query(LinkParam { link: text }): Query<LinkParam>,
     view: View,
 ) -> Result<Response, ApiError> {
-    let live = find_link(work, &access, &text).await?;
-    render(move || page(&view, &live, &text, None)).await
+    let live = find_link(work, &access, &view.params.link).await?;
+    render(move || page(&view, &live, None)).await
 }
 
 /// Takes the form of the page.
 pub(super) async fn decide(
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     Extension(access): Extension<AccessControl>,
-    view: View,
-    request: Request,
+    SenderOrigin(origin): SenderOrigin,
+    mut view: View,
+    PageForm(form): PageForm<LinkForm>,
 ) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
-    if !is_same_origin(&parts.headers) {
-        return Err(ApiError::forbidden().because("another page sent the form"));
-    }
-    let origin = access.origin_of(&parts);
-    let form = Form::<LinkForm>::from_request(Request::from_parts(parts, body), &()).await;
-    let Form(form) = form.map_err(|_| ApiError::invalid("expected the form of the page of the link"))?;
     let mut live = find_link(work, &access, &form.link).await?;
-    let decision = match form.decision.as_str() {
-        "approve" => Decision::Approve,
-        "reject" => Decision::Reject { reason: Some(form.reason) },
-        _ => return Err(ApiError::invalid("invalid `decision`: expected approve or reject")),
-    };
+    let decision = form.choice.into();
     let approver = Principal { origin, ..live.approver.clone() };
     let (actions, link) = (&live.work.actions, &live.link);
     live.action =
         actions.decide_from(&approver, &link.action, &link.hash, &decision, DecisionSource::Link).await?;
-    render(move || page(&view, &live, &form.link, Some(&decision))).await
+    // Links of the page that shows the result lead to the page of the link.
+    view.params.link = form.link;
+    render(move || page(&view, &live, Some(&decision))).await
 }
 
 /// Checks the text of a link. A link that is not signed by this server costs no read of the store.
-async fn find_link(
-    work: Option<Extension<WorkPorts>>,
-    access: &AccessControl,
-    text: &str,
-) -> Result<LiveLink, ApiError> {
+async fn find_link(work: WorkPorts, access: &AccessControl, text: &str) -> Result<LiveLink, ApiError> {
     let invalid =
         || ApiError::not_found("the link is not valid: ask for a new one, or sign in and open the actions");
-    let Some(Extension(work)) = work else { return Err(invalid()) };
     let link = work.links.as_ref().and_then(|links| links.verify(text)).ok_or_else(invalid)?;
     if link.expires_at <= work.actions.now() {
         return Err(ApiError::expired(
             "the link has expired: ask for a new one, or sign in and open the actions",
         ));
     }
-    // Whoever lost the token or the role lost the links as well.
-    let approver = access.principal_with_id(&link.approver).await?;
-    let approver = approver.filter(|approver| approver.may(RouteClass::Decide)).ok_or_else(invalid)?;
+    let tokens = access.stored_tokens().ok_or_else(invalid)?;
     let action = work.actions.get(&link.action).await?.ok_or_else(invalid)?;
-    if !approver.scope.includes_repo(&action.id.org, &action.repo.name) {
-        return Err(invalid());
-    }
+    // Whoever lost the token, the role or the scope lost the links as well.
+    let place = (action.id.org.as_str(), action.repo.name.as_str());
+    let approver =
+        tokens.approver(ApproverName::Principal(&link.approver), place).await?.ok_or_else(invalid)?;
     Ok(LiveLink { work, link, action, approver })
 }
 
-fn page(view: &View, live: &LiveLink, text: &str, decided: Option<&Decision>) -> Response {
+fn page(view: &View, live: &LiveLink, decided: Option<&Decision>) -> Response {
     let words = view.words;
     let action = &live.action;
     let has_approved = action.approvals.iter().any(|approval| approval.principal == live.approver.id);
@@ -129,11 +102,9 @@ fn page(view: &View, live: &LiveLink, text: &str, decided: Option<&Decision>) ->
             (facts(view, action))
             @if note.is_none() {
                 p.note { (fill(words.link_decides_as, &[("x", &live.approver.id)])) }
-                form.decision method="post" action="approve" {
-                    input type="hidden" name="link" value=(text);
-                    button type="submit" name="decision" value="approve" { (words.action_approve) }
-                    " "
-                    button type="submit" name="decision" value="reject" { (words.action_reject) }
+                form.decision method="post" action=(view.link(&[LINK_PATH.trim_start_matches('/')])) {
+                    input type="hidden" name="link" value=(view.params.link);
+                    (decision_buttons(view))
                 }
             }
         }
@@ -150,12 +121,13 @@ fn facts(view: &View, action: &Action) -> Markup {
     let url = action.data.get("url").and_then(serde_json::Value::as_str);
     html! {
         table.list {
+            caption.hidden { (words.link_title) }
             tbody {
-                tr { th scope="row" { (words.action) } td { (action.kind().as_str()) } }
+                tr { th scope="row" { (words.action) } td { (kind_title(words, action.kind())) } }
                 tr {
                     th scope="row" { (words.repository) }
                     td {
-                        (action.repo) @if let Some(number) = number_of(action) { "#" (number) }
+                        (action.repo) @if let Some(number) = action.number() { "#" (number) }
                         @if let Some(url) = url.filter(|url| url.starts_with("https://")) {
                             " " a href=(url) rel="noreferrer" { "GitHub" }
                         }
@@ -173,10 +145,7 @@ fn facts(view: &View, action: &Action) -> Markup {
                     tr {
                         th scope="row" { (words.action_approvals) }
                         td {
-                            (fill(words.action_waits, &[
-                                ("n", &format!("{}/{}", action.approvals.len(), action.policy.approvals)),
-                                ("t", &format::time(*until, view.language)),
-                            ]))
+                            (waiting_text(view, action, *until))
                         }
                     }
                 }

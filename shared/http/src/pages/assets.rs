@@ -2,13 +2,13 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
 use axum::http::header;
 use axum::response::IntoResponse;
 use sha2::{Digest, Sha256};
 
 use crate::charts::palette::{chart_rules, custom_properties};
 use crate::error::ApiError;
+use crate::params::PathParams;
 
 /// The style sheet: the colours of both themes, then the rules.
 static STYLE: LazyLock<String> = LazyLock::new(|| {
@@ -45,7 +45,7 @@ fn minified(css: &str) -> String {
 }
 
 /// `/assets/{name}`.
-pub(super) async fn handle(Path(name): Path<String>) -> Result<impl IntoResponse, ApiError> {
+pub(super) async fn handle(PathParams(name): PathParams<String>) -> Result<impl IntoResponse, ApiError> {
     let (kind, content) = match name {
         name if name == *STYLE_NAME => ("text/css; charset=utf-8", STYLE.as_str()),
         name if name == *SCRIPT_NAME => ("text/javascript; charset=utf-8", SCRIPT),

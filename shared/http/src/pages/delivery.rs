@@ -10,11 +10,11 @@ use maud::{Markup, html};
 use super::change::Direction;
 use super::format;
 use super::shell::{Page, Section, render, respond};
+use super::tables::{Head, scrolled_table};
 use super::tiles::{Tiles, tiles};
 use super::view::View;
 use super::words::fill;
 use super::{figures, notes, org, panels};
-use crate::charts::format_count;
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 
@@ -70,6 +70,28 @@ fn by_repo(view: &View, board: &DashboardAnswer) -> Markup {
         let share = format::failed_share(&entry.metrics);
         share.map_or_else(|| format::NONE.to_owned(), |share| format::percent(share, view.language))
     };
+    let heads = [
+        Head::Text(words.name),
+        Head::Number(words.deploys),
+        Head::Number(words.failed),
+        Head::Number(words.failed_share),
+        Head::Number(words.releases),
+    ];
+    let count = |entry: &DashboardEntry, metric: &str| {
+        let count = entry.metrics.count(metric);
+        html! { td.number data-value=(count) { (format::count(count)) } }
+    };
+    let rows = html! {
+        @for entry in repos {
+            tr {
+                th scope="row" { a href=(org::repo_link(view, board, entry)) { (entry.name) } }
+                (count(entry, "deploys"))
+                (count(entry, "deploy_failures"))
+                td.number data-value=[format::failed_share(&entry.metrics)] { (share(entry)) }
+                (count(entry, "releases"))
+            }
+        }
+    };
     html! {
         section.panel {
             div.heading {
@@ -80,34 +102,7 @@ fn by_repo(view: &View, board: &DashboardAnswer) -> Markup {
                     }
                 }
             }
-            div.scroll tabindex="0" role="region" aria-label=(words.delivery_by_repo) {
-                table.list data-sort {
-                    caption.hidden { (words.delivery_by_repo) }
-                    thead {
-                        tr {
-                            th scope="col" { (words.name) }
-                            th.number scope="col" { (words.deploys) }
-                            th.number scope="col" { (words.failed) }
-                            th.number scope="col" { (words.failed_share) }
-                            th.number scope="col" { (words.releases) }
-                        }
-                    }
-                    tbody {
-                        @for entry in repos {
-                            tr {
-                                th scope="row" { a href=(org::repo_link(view, board, entry)) { (entry.name) } }
-                                @for metric in ["deploys", "deploy_failures"] {
-                                    @let count = entry.metrics.count(metric);
-                                    td.number data-value=(count) { (format_count(count as f64)) }
-                                }
-                                td.number data-value=[format::failed_share(&entry.metrics)] { (share(entry)) }
-                                @let releases = entry.metrics.count("releases");
-                                td.number data-value=(releases) { (format_count(releases as f64)) }
-                            }
-                        }
-                    }
-                }
-            }
+            (scrolled_table(words.delivery_by_repo, true, &heads, rows))
         }
     }
 }

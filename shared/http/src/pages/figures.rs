@@ -5,6 +5,7 @@ use gam_query::{DashboardAnswer, DashboardBucket};
 use maud::{Markup, PreEscaped, html};
 
 use super::format;
+use super::tables::{Head, table_content};
 use super::view::View;
 use super::words::fill;
 use crate::charts::{Frame, NamedSeries, Placement, Slot, Svg, TimeAxis, format_slot};
@@ -125,43 +126,26 @@ pub(super) fn slots_table(
     let cell = |named: &NamedSeries, slot: usize| {
         named.values.get(slot).copied().flatten().map_or_else(|| format::NONE.to_owned(), value)
     };
-    html! {
-        table {
-            caption.hidden { (title) }
-            thead {
-                tr {
-                    th scope="col" { (view.words.period) }
-                    @for named in series { th.number scope="col" { (named.name) } }
-                }
-            }
-            tbody {
-                @for (at, slot) in time.slots.iter().enumerate() {
-                    tr {
-                        th scope="row" { (format_slot(slot, time.grain, view.language)) }
-                        @for named in series { td.number { (cell(named, at)) } }
-                    }
-                }
+    let names = series.iter().map(|named| Head::Number(&named.name));
+    let heads: Vec<Head<'_>> = std::iter::once(Head::Text(view.words.period)).chain(names).collect();
+    let rows = html! {
+        @for (at, slot) in time.slots.iter().enumerate() {
+            tr {
+                th scope="row" { (format_slot(slot, time.grain, view.language)) }
+                @for named in series { td.number { (cell(named, at)) } }
             }
         }
-    }
+    };
+    html! { table { (table_content(title, &heads, rows)) } }
 }
 
 /// A table with one row for each name.
 pub(super) fn names_table(view: &View, title: &str, value_title: &str, rows: &[(String, String)]) -> Markup {
-    html! {
-        table {
-            caption.hidden { (title) }
-            thead {
-                tr {
-                    th scope="col" { (view.words.name) }
-                    th.number scope="col" { (value_title) }
-                }
-            }
-            tbody {
-                @for (name, value) in rows {
-                    tr { th scope="row" { (name) } td.number { (value) } }
-                }
-            }
+    let heads = [Head::Text(view.words.name), Head::Number(value_title)];
+    let rows = html! {
+        @for (name, value) in rows {
+            tr { th scope="row" { (name) } td.number { (value) } }
         }
-    }
+    };
+    html! { table { (table_content(title, &heads, rows)) } }
 }

@@ -10,6 +10,7 @@ use maud::{Markup, html};
 
 use super::format;
 use super::shell::{Page, Section, render, respond};
+use super::tables::{Head, list_panel};
 use super::view::View;
 use super::words::fill;
 use crate::error::ApiError;
@@ -50,25 +51,13 @@ fn page(view: &View, org: &str, hooks: Option<&[HookState]>) -> Response {
 
 fn hook_table(view: &View, hooks: &[HookState]) -> Markup {
     let words = view.words;
-    html! {
-        section.panel.full {
-            h2 { (words.hooks) " " span.note { (format::count(hooks.len() as u64)) } }
-            div.scroll tabindex="0" role="region" aria-label=(words.hooks) {
-                table.list {
-                    caption.hidden { (words.hooks) }
-                    thead {
-                        tr {
-                            th scope="col" { (words.hook) }
-                            th scope="col" { (words.hook_last) }
-                            th scope="col" { (words.hook_problems) }
-                            th.number scope="col" { (words.hook_checked) }
-                        }
-                    }
-                    tbody { @for hook in hooks { (hook_row(view, hook)) } }
-                }
-            }
-        }
-    }
+    let heads = [
+        Head::Text(words.hook),
+        Head::Text(words.hook_last),
+        Head::Text(words.hook_problems),
+        Head::Number(words.hook_checked),
+    ];
+    list_panel(view, (words.hooks, ""), &heads, hooks.iter().map(|hook| hook_row(view, hook)))
 }
 
 fn hook_row(view: &View, hook: &HookState) -> Markup {
@@ -82,7 +71,7 @@ fn hook_row(view: &View, hook: &HookState) -> Markup {
         tr {
             th scope="row" { (hook.id) " " span.note { (hook.info.as_ref().map_or("", |info| info.url.as_str())) } }
             td { (hook.last.as_ref().map_or_else(|| format::NONE.to_owned(), last)) }
-            td { @if problems.is_empty() { (format::NONE) } @else { (problems.join("; ")) } }
+            td { @if problems.is_empty() { (format::NONE) } @else { span lang="en" { (problems.join("; ")) } } }
             td.number {
                 (hook.checked_until.map_or_else(|| format::NONE.to_owned(), |at| format::time(at, view.language)))
             }
@@ -95,37 +84,24 @@ fn gap_table(view: &View, hooks: &[HookState]) -> Markup {
     let mut gaps: Vec<(&str, &HookGap)> =
         hooks.iter().flat_map(|hook| hook.gaps.iter().map(|gap| (hook.id.as_str(), gap))).collect();
     gaps.sort_by_key(|(_, gap)| std::cmp::Reverse(gap.to));
-    html! {
-        section.panel.full {
-            h2 { (words.hook_gaps) " " span.note { (format::count(gaps.len() as u64)) } }
-            p.note { @if gaps.is_empty() { (words.no_hook_gaps) } @else { (words.hook_gaps_note) } }
-            @if !gaps.is_empty() {
-                div.scroll tabindex="0" role="region" aria-label=(words.hook_gaps) {
-                    table.list {
-                        caption.hidden { (words.hook_gaps) }
-                        thead {
-                            tr {
-                                th scope="col" { (words.hook) }
-                                th scope="col" { (words.hook_repos) }
-                                th.number scope="col" { (words.hook_missed) }
-                                th.number scope="col" { (words.hook_from) }
-                                th.number scope="col" { (words.hook_to) }
-                            }
-                        }
-                        tbody {
-                            @for (id, gap) in gaps {
-                                tr {
-                                    th scope="row" { (id) }
-                                    td { (gap.repos.join(", ")) }
-                                    td.number { (format::count(gap.missed as u64)) }
-                                    td.number { (format::time(gap.from, view.language)) }
-                                    td.number { (format::time(gap.to, view.language)) }
-                                }
-                            }
-                        }
-                    }
-                }
+    let note = if gaps.is_empty() { words.no_hook_gaps } else { words.hook_gaps_note };
+    let heads = [
+        Head::Text(words.hook),
+        Head::Text(words.hook_repos),
+        Head::Number(words.hook_missed),
+        Head::Number(words.hook_from),
+        Head::Number(words.hook_to),
+    ];
+    let row = |(id, gap): &(&str, &HookGap)| {
+        html! {
+            tr {
+                th scope="row" { (id) }
+                td { (gap.repos.join(", ")) }
+                td.number { (format::count(gap.missed as u64)) }
+                td.number { (format::time(gap.from, view.language)) }
+                td.number { (format::time(gap.to, view.language)) }
             }
         }
-    }
+    };
+    list_panel(view, (words.hook_gaps, note), &heads, gaps.iter().map(row))
 }

@@ -1,8 +1,8 @@
 //! `/log`: the newest rows of the audit log. With script, the page shows new ones as they come.
 
 use axum::Extension;
-use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use gam_access::{LogFilter, Principal};
 use gam_model::audit::NO_ORG_LOG;
@@ -11,9 +11,11 @@ use gam_query::{QueryError, QueryPorts};
 use maud::{Markup, html};
 
 use super::format;
+use super::request::LogSelection;
 use super::shell::{Page, render, respond};
+use super::tables::{Head, scrolled_table};
 use super::view::View;
-use crate::error::{ApiError, quoted};
+use crate::error::ApiError;
 use crate::router::LogPorts;
 use crate::routes::log::{HostLog, VisibleLog, visible_logs};
 
@@ -27,42 +29,6 @@ const POLL_SECONDS: u32 = 5;
 /// The most characters of a parameter.
 const MAX_TEXT_CHARS: usize = 100;
 
-/// What the page shows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct LogQuery {
-    /// The organization, or `_`; `None` for all.
-    org: Option<String>,
-    kind: Option<String>,
-    /// Only older rows than this position of the log of `org`.
-    before: Option<LogPosition>,
-}
-
-impl LogQuery {
-    /// Parses the parameters of the page. Unknown ones are ignored.
-    fn parse(uri: &Uri) -> Result<Self, ApiError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|error| ApiError::invalid(format!("invalid query string ({error})")))?;
-        let mut parsed = LogQuery::default();
-        for (name, value) in pairs {
-            let value = value.trim();
-            if value.is_empty() || value.chars().count() > MAX_TEXT_CHARS {
-                continue;
-            }
-            match name.as_str() {
-                "org" => parsed.org = Some(value.to_owned()),
-                "kind" => parsed.kind = Some(value.to_owned()),
-                "before" => {
-                    let position = LogPosition::parse(value);
-                    let invalid = || ApiError::invalid(format!("invalid `before` {}", quoted(value)));
-                    parsed.before = Some(position.ok_or_else(invalid)?);
-                }
-                _ => {}
-            }
-        }
-        Ok(parsed)
-    }
-}
-
 /// A row of the page.
 struct ShownRow {
     /// The name of the organization; empty for rows of none.
@@ -74,7 +40,6 @@ struct ShownRow {
 
 /// All that the page shows.
 struct LogContent {
-    query: LogQuery,
     /// The names of the logs to choose from.
     orgs: Vec<String>,
     /// The newest first.
@@ -87,19 +52,18 @@ pub(super) async fn handle(
     HostLog(ports): HostLog,
     State(query_ports): State<QueryPorts>,
     Extension(principal): Extension<Principal>,
-    uri: Uri,
     view: View,
 ) -> Result<Response, ApiError> {
-    let query = LogQuery::parse(&uri)?;
+    let selection = &view.params.log;
     let all = visible_logs(&query_ports, &principal, None).await?;
     let orgs = all.iter().map(|log| log.display_name().to_owned()).collect();
-    let logs = match &query.org {
+    let logs = match &selection.org {
         Some(org) => visible_logs(&query_ports, &principal, Some(org)).await?,
         None => all,
     };
     ports.readings.record(&principal).await.map_err(QueryError::Store)?;
-    let (rows, older) = read(&ports, &logs, &query).await?;
-    let content = LogContent { query, orgs, rows, older };
+    let (rows, older) = read(&ports, &logs, selection).await?;
+    let content = LogContent { orgs, rows, older };
     render(move || page(&view, &content)).await
 }
 
@@ -107,11 +71,11 @@ pub(super) async fn handle(
 async fn read(
     ports: &LogPorts,
     logs: &[VisibleLog],
-    query: &LogQuery,
+    selection: &LogSelection,
 ) -> Result<(Vec<ShownRow>, Option<LogPosition>), ApiError> {
-    let filter = LogFilter { kind: query.kind.clone() };
+    let filter = LogFilter { kind: selection.kind.clone() };
     // A position belongs to one log.
-    let before = query.before.filter(|_| logs.len() == 1);
+    let before = selection.before.filter(|_| logs.len() == 1);
     let (mut rows, mut first) = (Vec::new(), None);
     for log in logs {
         let key = log.key.as_deref();
@@ -145,7 +109,7 @@ async fn read(
 fn page(view: &View, content: &LogContent) -> Response {
     let words = view.words;
     // Older rows do not change.
-    let live = content.query.before.is_none().then_some(POLL_SECONDS);
+    let live = view.params.log.before.is_none().then_some(POLL_SECONDS);
     let body = html! {
         h1 { (words.audit_log) }
         (filters(view, content))
@@ -154,7 +118,7 @@ fn page(view: &View, content: &LogContent) -> Response {
         }
         @if let Some(older) = content.older {
             nav.pages aria-label=(words.pages) {
-                a href=(link(view, &content.query, Some(older))) { (words.log_older) }
+                a href=(view.here(|params| params.log.before = Some(older))) { (words.log_older) }
             }
         }
     };
@@ -170,7 +134,7 @@ fn filters(view: &View, content: &LogContent) -> Markup {
                 select name="org" {
                     option value="" { (words.log_all) }
                     @for org in &content.orgs {
-                        option value=(org) selected[content.query.org.as_ref() == Some(org)] {
+                        option value=(org) selected[view.params.log.org.as_ref() == Some(org)] {
                             @if org == NO_ORG_LOG { (words.log_no_org) } @else { (org) }
                         }
                     }
@@ -178,7 +142,7 @@ fn filters(view: &View, content: &LogContent) -> Markup {
             }
             " "
             label { (words.log_kind) " "
-                input name="kind" maxlength=(MAX_TEXT_CHARS) value=(content.query.kind.as_deref().unwrap_or_default());
+                input name="kind" maxlength=(MAX_TEXT_CHARS) value=(view.params.log.kind.as_deref().unwrap_or_default());
             }
             " " button { (words.find) }
         }
@@ -187,24 +151,16 @@ fn filters(view: &View, content: &LogContent) -> Markup {
 
 fn table(view: &View, rows: &[ShownRow]) -> Markup {
     let words = view.words;
-    html! {
-        div.scroll tabindex="0" role="region" aria-label=(words.audit_log) {
-            table.list {
-                caption.hidden { (words.audit_log) }
-                thead {
-                    tr {
-                        th scope="col" { (words.log_time) }
-                        th scope="col" { (words.log_kind) }
-                        th scope="col" { (words.log_subject) }
-                        th scope="col" { (words.log_principal) }
-                        th scope="col" { (words.log_outcome) }
-                        th scope="col" { (words.log_segment) }
-                    }
-                }
-                tbody { @for row in rows { (row_of(view, row)) } }
-            }
-        }
-    }
+    let heads = [
+        words.log_time,
+        words.log_kind,
+        words.log_subject,
+        words.log_principal,
+        words.log_outcome,
+        words.log_segment,
+    ];
+    let rows = html! { @for row in rows { (row_of(view, row)) } };
+    scrolled_table(words.audit_log, false, &heads.map(Head::Text), rows)
 }
 
 fn row_of(view: &View, row: &ShownRow) -> Markup {
@@ -231,15 +187,4 @@ fn row_of(view: &View, row: &ShownRow) -> Markup {
             }
         }
     }
-}
-
-/// Returns the link to the page with older rows.
-fn link(view: &View, query: &LogQuery, before: Option<LogPosition>) -> String {
-    let mut pairs = view.params.carried().pairs();
-    pairs.extend(query.org.clone().map(|org| ("org", org)));
-    pairs.extend(query.kind.clone().map(|kind| ("kind", kind)));
-    pairs.extend(before.map(|before| ("before", before.to_string())));
-    let text: Vec<String> =
-        pairs.iter().map(|(name, value)| format!("{name}={}", format::encode(value))).collect();
-    format!("?{}", text.join("&"))
 }

@@ -38,6 +38,7 @@ mod words;
 use axum::response::Redirect;
 use axum::routing::{MethodRouter, get, post};
 use gam_query::QueryPorts;
+use gam_work::actions::LINK_PATH;
 
 use crate::params::SubjectPath;
 use crate::service_metrics;
@@ -47,7 +48,7 @@ pub(crate) use log::LOG_PATH;
 pub(crate) use view::View;
 
 /// The paths that need no token: what the page for signing in loads, and the page of a signed link.
-pub(crate) const PUBLIC_PATHS: [&str; 2] = ["/assets/{name}", approve::APPROVE_PATH];
+pub(crate) const PUBLIC_PATHS: [&str; 2] = ["/assets/{name}", LINK_PATH];
 
 /// The path to which the form of an action that waits for approvals posts.
 pub(crate) const DECISION_PATH: &str = "/orgs/{org}/actions/{action_id}/decide";
@@ -91,6 +92,6 @@ pub(crate) fn other_routes() -> Vec<(&'static str, MethodRouter<QueryPorts>)> {
         ("/orgs/{org}/actions", get(actions::handle)),
         (DECISION_PATH, post(actions::decide)),
         (MERGE_PATH, post(actions::request_merge)),
-        (approve::APPROVE_PATH, get(approve::show).post(approve::decide)),
+        (LINK_PATH, get(approve::show).post(approve::decide)),
     ]
 }

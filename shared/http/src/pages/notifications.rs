@@ -11,8 +11,9 @@ use maud::{Markup, html};
 
 use super::format;
 use super::shell::{Page, Section, render, respond};
+use super::tables::{Head, list_panel};
 use super::view::View;
-use super::words::fill;
+use super::words::{fill, fill_english};
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 use crate::router::NotificationPorts;
@@ -82,30 +83,18 @@ fn page(view: &View, org: &str, shown: Option<&Shown>) -> Response {
     respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Notifications)), body })
 }
 
-fn table(name: &str, heads: &[&str], rows: Vec<Markup>) -> Markup {
-    html! {
-        section.panel.full {
-            h2 { (name) " " span.note { (format::count(rows.len() as u64)) } }
-            div.scroll tabindex="0" role="region" aria-label=(name) {
-                table.list {
-                    caption.hidden { (name) }
-                    thead { tr { @for head in heads { th scope="col" { (head) } } } }
-                    tbody { @for row in rows { (row) } }
-                }
-            }
-        }
-    }
-}
-
 fn channel_table(view: &View, shown: &Shown) -> Markup {
     let words = view.words;
     let row = |status: &ChannelStatus| {
         let kind = shown.settings.channel(&status.channel).map_or("", |channel| channel.kind.as_str());
         let state = match (&status.why, status.paused_until) {
-            (Some(why), _) if status.is_broken => fill(words.channel_broken, &[("x", why)]),
-            (Some(why), _) => fill(words.channel_retries, &[("x", why)]),
-            (None, Some(until)) => fill(words.channel_paused, &[("t", &format::time(until, view.language))]),
-            (None, None) => words.channel_works.to_owned(),
+            (Some(why), _) if status.is_broken => fill_english(words.channel_broken, why),
+            (Some(why), _) => fill_english(words.channel_retries, why),
+            (None, Some(until)) => {
+                let until = format::time(until, view.language);
+                html! { (fill(words.channel_paused, &[("t", &until)])) }
+            }
+            (None, None) => html! { (words.channel_works) },
         };
         let last =
             status.last_sent.map_or_else(|| format::NONE.to_owned(), |at| format::time(at, view.language));
@@ -118,15 +107,17 @@ fn channel_table(view: &View, shown: &Shown) -> Markup {
             }
         }
     };
-    let heads = [words.channel, words.channel_state, words.channel_waiting, words.channel_last];
-    table(words.channels, &heads, shown.channels.iter().map(row).collect())
+    let heads = [
+        Head::Text(words.channel),
+        Head::Text(words.channel_state),
+        Head::Number(words.channel_waiting),
+        Head::Number(words.channel_last),
+    ];
+    list_panel(view, (words.channels, ""), &heads, shown.channels.iter().map(row))
 }
 
 fn rule_table(view: &View, settings: &NotifySettings) -> Markup {
     let words = view.words;
-    if settings.rules.is_empty() {
-        return html! { section.panel.full { h2 { (words.notify_rules) } p.note { (words.no_notify_rules) } } };
-    }
     let or_all =
         |items: Vec<&str>| if items.is_empty() { words.notify_all.to_owned() } else { items.join(", ") };
     let row = |rule: &RoutingRule| {
@@ -138,16 +129,17 @@ fn rule_table(view: &View, settings: &NotifySettings) -> Markup {
             }
         }
     };
-    let heads = [words.notify_kinds, words.repositories, words.channels];
-    table(words.notify_rules, &heads, settings.rules.iter().map(row).collect())
+    let heads = [words.notify_kinds, words.repositories, words.channels].map(Head::Text);
+    let note = if settings.rules.is_empty() { words.no_notify_rules } else { "" };
+    list_panel(view, (words.notify_rules, note), &heads, settings.rules.iter().map(row))
 }
 
 fn message_table(view: &View, messages: &[SentMessage]) -> Markup {
     let words = view.words;
     let row = |message: &SentMessage| {
         let result = match &message.refused {
-            None => words.message_sent.to_owned(),
-            Some(why) => fill(words.message_refused, &[("x", why)]),
+            None => html! { (words.message_sent) },
+            Some(why) => fill_english(words.message_refused, why),
         };
         html! {
             tr {
@@ -158,6 +150,12 @@ fn message_table(view: &View, messages: &[SentMessage]) -> Markup {
             }
         }
     };
-    let heads = [words.message, words.channel, words.log_outcome, words.log_time];
-    table(words.messages, &heads, messages.iter().map(row).collect())
+    let heads = [
+        Head::Text(words.message),
+        Head::Text(words.channel),
+        Head::Text(words.log_outcome),
+        Head::Number(words.log_time),
+    ];
+    let note = if messages.is_empty() { words.no_messages } else { "" };
+    list_panel(view, (words.messages, note), &heads, messages.iter().map(row))
 }

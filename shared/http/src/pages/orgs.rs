@@ -12,6 +12,7 @@ use maud::{Markup, html};
 
 use super::format;
 use super::shell::{Page, respond};
+use super::tables::{Head, scrolled_table};
 use super::view::View;
 use crate::auth::visible_orgs;
 use crate::charts::format_day;
@@ -52,35 +53,29 @@ fn list(view: &View, orgs: &[OrgSummary]) -> Markup {
         time.map_or_else(|| format::NONE.to_owned(), |time| format_day(time.date_naive(), view.language))
     };
     let number = |count: Option<u64>| count.map_or_else(|| format::NONE.to_owned(), format::count);
-    html! {
-        h1 { (words.organizations) }
-        div.scroll tabindex="0" role="region" aria-label=(words.organizations) {
-            table.list {
-                caption.hidden { (words.organizations) }
-                thead {
-                    tr {
-                        th scope="col" { (words.name) }
-                        th.number scope="col" { (words.repos_count) }
-                        th.number scope="col" { (words.people_count) }
-                        th.number scope="col" { (words.first_event) }
-                        th.number scope="col" { (words.last_event_head) }
-                    }
+    let heads = [
+        Head::Text(words.name),
+        Head::Number(words.repos_count),
+        Head::Number(words.people_count),
+        Head::Number(words.first_event),
+        Head::Number(words.last_event_head),
+    ];
+    let rows = html! {
+        @for org in orgs {
+            tr {
+                th scope="row" {
+                    a href=(view.link(&["orgs", &org.org])) { (org.org) }
+                    @if org.repos.is_none() { span.note { " " (words.computing) } }
                 }
-                tbody {
-                    @for org in orgs {
-                        tr {
-                            th scope="row" {
-                                a href=(view.link(&["orgs", &org.org])) { (org.org) }
-                                @if org.repos.is_none() { span.note { " " (words.computing) } }
-                            }
-                            td.number { (number(org.repos)) }
-                            td.number { (number(org.members)) }
-                            td.number { (day(org.first_event)) }
-                            td.number { (day(org.last_event)) }
-                        }
-                    }
-                }
+                td.number { (number(org.repos)) }
+                td.number { (number(org.members)) }
+                td.number { (day(org.first_event)) }
+                td.number { (day(org.last_event)) }
             }
         }
+    };
+    html! {
+        h1 { (words.organizations) }
+        (scrolled_table(words.organizations, false, &heads, rows))
     }
 }

@@ -136,6 +136,10 @@
         }
       }
       for (const form of all("form")) {
+        if (form.method === "post") {
+          form.action = themed(form.action);
+          continue;
+        }
         let field = form.querySelector("[name=theme]");
         if (!field) {
           field = form.appendChild(document.createElement("input"));
@@ -150,22 +154,35 @@
     });
   }
 
-  // The audit log, as it happens: the same page again, of which the rows take the place of those shown.
+  // What changes, as it happens: the same page again, of which the part that changes takes the place of the one shown.
+  // `data-live` says after how many seconds to look again. The last look of all shows the end.
   const live = document.querySelector("[data-live]");
-  if (live) {
-    setInterval(async () => {
-      if (document.hidden) return;
-      try {
-        const response = await fetch(location.href, { headers: { accept: "text/html" } });
-        if (!response.ok) return;
-        const page = new DOMParser().parseFromString(await response.text(), "text/html");
-        const fresh = page.querySelector("[data-live]");
-        if (fresh && fresh.innerHTML !== live.innerHTML) live.replaceChildren(...fresh.childNodes);
-      } catch {
-        // The server is away. The next look may find it.
+  const lookAgain = () => {
+    const seconds = Number(live.dataset.live);
+    if (seconds) setTimeout(look, seconds * 1000);
+  };
+  // An output that was scrolled to its end follows what comes, any other stays where it was.
+  const replaceBy = (fresh) => {
+    const output = () => live.querySelector("pre.log");
+    const { scrollTop = 0, clientHeight = 0, scrollHeight = 0 } = output() ?? {};
+    live.replaceChildren(...fresh.childNodes);
+    if (output()) output().scrollTop = scrollTop + clientHeight + 4 >= scrollHeight ? output().scrollHeight : scrollTop;
+  };
+  const look = async () => {
+    try {
+      const response = document.hidden ? null : await fetch(location.href, { headers: { accept: "text/html" } });
+      const page = response?.ok && new DOMParser().parseFromString(await response.text(), "text/html");
+      const fresh = page && page.querySelector("[data-live]");
+      if (fresh) {
+        if (fresh.innerHTML !== live.innerHTML) replaceBy(fresh);
+        live.dataset.live = fresh.dataset.live;
       }
-    }, Number(live.dataset.live) * 1000);
-  }
+    } catch {
+      // The server is away. The next look may find it.
+    }
+    lookAgain();
+  };
+  if (live) lookAgain();
 
   // Menus close by Escape and by a click elsewhere.
   const close = (except) => {

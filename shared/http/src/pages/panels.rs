@@ -29,7 +29,7 @@ pub(super) fn activity_name(view: &View, metric: &str) -> &'static str {
 }
 
 /// Returns the link to a series of the API.
-fn api_series(view: &View, board: &DashboardAnswer, time: &TimeAxis, metric: &str) -> Option<String> {
+fn api_series(view: &View, board: &DashboardAnswer, time: &TimeAxis, metrics: &[&str]) -> Option<String> {
     let mut segments = vec!["api", "v1", "orgs", board.org.as_str()];
     match (&board.repo, &board.member) {
         (Some(repo), _) => segments.extend(["repos", repo.as_str()]),
@@ -42,9 +42,10 @@ fn api_series(view: &View, board: &DashboardAnswer, time: &TimeAxis, metric: &st
     view.params.members.is_empty().then(|| {
         let id = board.id.map(|id| format!("&id={id}")).unwrap_or_default();
         format!(
-            "{}{}?metric={metric}&granularity={}&since={}&until={}&bots={}{id}",
+            "{}{}?metric={}&granularity={}&since={}&until={}&bots={}{id}",
             view.root,
             path.join("/"),
+            metrics.join("&metric="),
             time.grain.as_str(),
             board.range.since(),
             board.range.until(),
@@ -92,7 +93,7 @@ pub(super) fn durations(
             legend: legend(&[entry("line s1", words.median, p50), entry("line dashed s2", words.p90, p90)]),
             note: partial_note(view, time),
             table: slots_table(view, title, time, &lines, &|hours| format_hours(hours, view.language)),
-            api: api_series(view, board, time, metric),
+            api: api_series(view, board, time, &[metric]),
         },
     )
 }
@@ -171,7 +172,7 @@ pub(super) fn activity(view: &View, board: &DashboardAnswer, time: &TimeAxis) ->
             legend: legend(&entries),
             note: partial_note(view, time),
             table: slots_table(view, title, time, &series, &format_count),
-            api: api_series(view, board, time, metric),
+            api: api_series(view, board, time, &[metric]),
         },
     )
 }
@@ -283,7 +284,7 @@ pub(super) fn deliveries(view: &View, board: &DashboardAnswer, time: &TimeAxis) 
                 p.note { (words.failed_note) }
             },
             table: slots_table(view, words.deploys_over_time, time, &series, &format_count),
-            api: api_series(view, board, time, "deploys"),
+            api: api_series(view, board, time, &["deploys", "deploy_failures"]),
         },
     )
 }

@@ -5,7 +5,7 @@ use axum::extract::Query;
 use axum::http::{HeaderMap, Uri, header};
 use chrono::{Datelike, Days, Months, NaiveDate};
 use gam_model::period::{FIRST_DAY, LAST_DAY};
-use gam_model::{Grain, Month, Range};
+use gam_model::{Grain, LogPosition, Month, Range};
 use gam_query::{BotFilter, SortDirection};
 
 use super::format::encode;
@@ -165,6 +165,22 @@ pub(super) struct Params {
     pub(super) theme: Theme,
     /// Where the page for signing in leads to; empty on other pages.
     pub(super) next: String,
+    /// The text of the link of the page of a signed link; empty on other pages.
+    pub(super) link: String,
+    /// With which append the page of a task's log begins; 0 on other pages.
+    pub(super) from: u64,
+    /// What the page of the audit log shows; all of it on other pages.
+    pub(super) log: LogSelection,
+}
+
+/// Which rows of the audit log a page shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct LogSelection {
+    /// The organization, or `_`; `None` for all.
+    pub(super) org: Option<String>,
+    pub(super) kind: Option<String>,
+    /// Only older rows than this position of the log of `org`.
+    pub(super) before: Option<LogPosition>,
 }
 
 impl Default for Params {
@@ -185,6 +201,9 @@ impl Default for Params {
             language: None,
             theme: Theme::Auto,
             next: String::new(),
+            link: String::new(),
+            from: 0,
+            log: LogSelection::default(),
         }
     }
 }
@@ -242,6 +261,11 @@ impl Params {
                 }
                 "lang" => params.language = parse_language(value),
                 "next" => params.next = value.to_owned(),
+                "link" => params.link = value.to_owned(),
+                "from" => params.from = required(name, value, value.parse().ok())?,
+                "org" => params.log.org = Some(value.to_owned()),
+                "kind" => params.log.kind = Some(value.to_owned()),
+                "before" => params.log.before = Some(required(name, value, LogPosition::parse(value))?),
                 "theme" => {
                     let theme = Theme::ALL.into_iter().find(|theme| theme.name() == value);
                     params.theme = theme.unwrap_or_default();
@@ -350,6 +374,12 @@ impl Params {
         add("lang", self.language.is_some(), language_name(self.language.unwrap_or_default()).to_owned());
         add("theme", self.theme != default.theme, self.theme.name().to_owned());
         add("next", !self.next.is_empty(), self.next.clone());
+        add("link", !self.link.is_empty(), self.link.clone());
+        add("from", self.from != default.from, self.from.to_string());
+        let LogSelection { org, kind, before } = self.log.clone();
+        pairs.extend(org.map(|org| ("org", org)));
+        pairs.extend(kind.map(|kind| ("kind", kind)));
+        pairs.extend(before.map(|before| ("before", before.to_string())));
         pairs
     }
 
@@ -435,6 +465,10 @@ mod tests {
             "member=ann&member=Bo%5Bbot%5D",
             "q=a%26b&columns=all&sort=name&order=asc&lang=ja&theme=dark",
             "id=7&cursor=abc",
+            "lang=ja&next=%2Forgs",
+            "theme=dark&link=eyJ-_.x",
+            "from=12",
+            "org=_&kind=token_created&before=3.17",
         ] {
             let params = parse(query);
             assert_eq!(params.query(), format!("?{query}"));
@@ -446,7 +480,9 @@ mod tests {
     fn unknown_and_empty_parameters_are_dropped() {
         assert_eq!(parse("utm_source=x&q=&since=&theme=pink"), Params::default());
         assert!(Params::parse(&"/x?since=2026-02-30".parse().unwrap()).is_err());
-        assert!(Params::parse(&"/x?bots=no".parse().unwrap()).is_err());
+        for invalid in ["bots=no", "from=-1", "from=x", "before=x"] {
+            assert!(Params::parse(&format!("/x?{invalid}").parse().unwrap()).is_err(), "{invalid}");
+        }
     }
 
     #[test]

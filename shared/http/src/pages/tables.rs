@@ -1,4 +1,4 @@
-//! Tables of repositories and members.
+//! Tables of repositories and members, and what all tables have in common.
 
 use gam_model::MemberKind;
 use gam_query::MetricValues;
@@ -8,8 +8,69 @@ use super::change::Change;
 use super::format;
 use super::request::ColumnSet;
 use super::view::View;
-use super::words::Words;
+use super::words::{Words, fill};
 use crate::charts::{Language, format_hours, sparkline};
+
+/// The most rows of a list that a page shows at once.
+const MAX_ROWS: usize = 200;
+
+/// The head of a column.
+#[derive(Clone, Copy)]
+pub(super) enum Head<'a> {
+    Text(&'a str),
+    /// Of numbers and times, which are aligned to the right.
+    Number(&'a str),
+}
+
+/// Returns the part of a page with a list: its title with the number of its rows, a note, and its table if there are rows.
+/// Each row has a cell for each head.
+pub(super) fn list_panel(
+    view: &View,
+    (title, note): (&str, &str),
+    heads: &[Head<'_>],
+    rows: impl ExactSizeIterator<Item = Markup>,
+) -> Markup {
+    let count = rows.len();
+    html! {
+        section.panel.full {
+            h2 { (title) " " span.note { (format::count(count as u64)) } }
+            @if !note.is_empty() { p.note { (note) } }
+            @if count > 0 {
+                (scrolled_table(title, false, heads, html! { @for row in rows.take(MAX_ROWS) { (row) } }))
+            }
+            @if let Some(more) = count.checked_sub(MAX_ROWS).filter(|more| *more > 0) {
+                p.note { (fill(view.words.gap_more, &[("n", &format::count(more as u64))])) }
+            }
+        }
+    }
+}
+
+/// Returns a table that is scrolled if it is too wide. `is_sortable` says that the script sorts it.
+pub(super) fn scrolled_table(title: &str, is_sortable: bool, heads: &[Head<'_>], rows: Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(title) {
+            table.list data-sort=[is_sortable.then_some("")] { (table_content(title, heads, rows)) }
+        }
+    }
+}
+
+/// Returns what is in a table: its caption, its heads and its rows.
+pub(super) fn table_content(title: &str, heads: &[Head<'_>], rows: Markup) -> Markup {
+    html! {
+        caption.hidden { (title) }
+        thead {
+            tr {
+                @for head in heads {
+                    @match head {
+                        Head::Text(text) => th scope="col" { (text) },
+                        Head::Number(text) => th.number scope="col" { (text) },
+                    }
+                }
+            }
+        }
+        tbody { (rows) }
+    }
+}
 
 /// A column with a value of each entry.
 #[derive(Clone, Copy)]

@@ -6,11 +6,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use gam_access::Principal;
 use gam_query::{QueryPorts, StoredOrgName};
-use gam_work::tasks::{LiveClaim, TaskFilter, TaskPage, TaskState, TaskSummary};
+use gam_work::tasks::{
+    Cancellation, LiveClaim, Task, TaskFilter, TaskPage, TaskState, TaskSummary, Unassignable,
+};
 use maud::{Markup, html};
 
 use super::format;
 use super::shell::{Page, Section, render, respond};
+use super::tables::{Head, list_panel};
 use super::view::View;
 use super::words::{Words, fill};
 use crate::error::ApiError;
@@ -21,8 +24,6 @@ use crate::router::WorkPorts;
 const MAX_READ_TASKS: usize = 1_000;
 /// How often the script looks for changes.
 const POLL_SECONDS: u32 = 5;
-/// The most rows of a state.
-const MAX_ROWS: usize = 100;
 /// The states in the order of the page: what somebody may have to do first.
 const STATES: [TaskState; 5] =
     [TaskState::Claimed, TaskState::Failed, TaskState::Ready, TaskState::Waiting, TaskState::Completed];
@@ -37,8 +38,7 @@ pub(super) async fn handle(
     let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &path.org).await?;
     let listed = match work {
         Some(Extension(work)) => {
-            let is_visible =
-                |task: &gam_work::tasks::Task| principal.scope.includes_repo(&task.org, &task.repo);
+            let is_visible = |task: &Task| task.is_in(&principal.scope);
             let filter = TaskFilter::default();
             let mut page = work.tasks.list(&key, &filter, is_visible, MAX_READ_TASKS, None).await?;
             page.tasks.sort_by_key(|summary| summary.task.changed_at);
@@ -63,12 +63,12 @@ fn page(view: &View, org: &str, listed: Option<&TaskPage>) -> Response {
     };
     let body = html! {
         h1 { (words.tasks) }
-        @if let Some(note) = note { p.note { (note) } }
         div.panels data-live=(POLL_SECONDS) {
+            @if let Some(note) = note { p.note { (note) } }
             (workers(view, tasks))
             @for state in STATES {
                 @let of_state: Vec<&TaskSummary> = tasks.iter().filter(|summary| summary.state == state).collect();
-                @if !of_state.is_empty() { (section(view, state, &of_state)) }
+                @if !of_state.is_empty() { (section(view, org, state, &of_state)) }
             }
         }
     };
@@ -82,40 +82,22 @@ fn workers(view: &View, tasks: &[TaskSummary]) -> Markup {
     let mut claims: Vec<(&LiveClaim, &TaskSummary)> =
         tasks.iter().filter_map(|summary| Some((summary.task.live_claim()?, summary))).collect();
     claims.sort_by_key(|(claim, _)| (claim.lease_until, &claim.worker));
-    html! {
-        @if !claims.is_empty() {
-            section.panel.full {
-                h2 { (words.workers) " " span.note { (format::count(claims.len() as u64)) } }
-                div.scroll tabindex="0" role="region" aria-label=(words.workers) {
-                    table.list {
-                        caption.hidden { (words.workers) }
-                        thead {
-                            tr {
-                                th scope="col" { (words.task_worker) }
-                                th scope="col" { (words.worker_token) }
-                                th scope="col" { (words.task_issue) }
-                                th scope="col" { (words.worker_state) }
-                                th.number scope="col" { (words.worker_claimed) }
-                                th.number scope="col" { (words.worker_lease) }
-                            }
-                        }
-                        tbody {
-                            @for (claim, summary) in claims.iter().take(MAX_ROWS) { (worker_row(view, claim, summary)) }
-                        }
-                    }
-                }
-                @if claims.len() > MAX_ROWS {
-                    p.note { (fill(words.gap_more, &[("n", &format::count((claims.len() - MAX_ROWS) as u64))])) }
-                }
-            }
-        }
-    }
+    let heads = [
+        Head::Text(words.task_worker),
+        Head::Text(words.worker_token),
+        Head::Text(words.task_issue),
+        Head::Text(words.worker_state),
+        Head::Number(words.worker_claimed),
+        Head::Number(words.worker_lease),
+    ];
+    let rows = claims.iter().map(|(claim, summary)| worker_row(view, claim, summary));
+    html! { @if !claims.is_empty() { (list_panel(view, (words.workers, ""), &heads, rows)) } }
 }
 
 fn worker_row(view: &View, claim: &LiveClaim, summary: &TaskSummary) -> Markup {
     let (words, task) = (view.words, &summary.task);
     let state = match (claim.cancelled, summary.is_lease_expired) {
-        (Some(reason), _) => fill(words.task_cancelled, &[("x", reason.as_str())]),
+        (Some(reason), _) => fill(words.task_cancelled, &[("x", cancellation_text(words, reason))]),
         (None, true) => words.worker_silent.to_owned(),
         (None, false) => words.worker_works.to_owned(),
     };
@@ -131,36 +113,20 @@ fn worker_row(view: &View, claim: &LiveClaim, summary: &TaskSummary) -> Markup {
     }
 }
 
-fn section(view: &View, state: TaskState, tasks: &[&TaskSummary]) -> Markup {
+fn section(view: &View, org: &str, state: TaskState, tasks: &[&TaskSummary]) -> Markup {
     let words = view.words;
-    let title = state_title(words, state);
-    let count = format::count(tasks.len() as u64);
-    html! {
-        section.panel.full {
-            h2 { (title) " " span.note { (count) } }
-            div.scroll tabindex="0" role="region" aria-label=(title) {
-                table.list {
-                    caption.hidden { (title) }
-                    thead {
-                        tr {
-                            th scope="col" { (words.task_issue) }
-                            th scope="col" { (words.task_worker) }
-                            th scope="col" { (words.task_note) }
-                            th.number scope="col" { (words.task_failures) }
-                            th.number scope="col" { (words.task_since) }
-                        }
-                    }
-                    tbody { @for summary in tasks.iter().take(MAX_ROWS) { (row(view, summary)) } }
-                }
-            }
-            @if tasks.len() > MAX_ROWS {
-                p.note { (fill(words.gap_more, &[("n", &format::count((tasks.len() - MAX_ROWS) as u64))])) }
-            }
-        }
-    }
+    let heads = [
+        Head::Text(words.task_issue),
+        Head::Text(words.task_worker),
+        Head::Text(words.task_note),
+        Head::Number(words.task_failures),
+        Head::Number(words.task_since),
+    ];
+    let rows = tasks.iter().map(|summary| row(view, org, summary));
+    list_panel(view, (state_title(words, state), ""), &heads, rows)
 }
 
-fn row(view: &View, summary: &TaskSummary) -> Markup {
+fn row(view: &View, org: &str, summary: &TaskSummary) -> Markup {
     let task = &summary.task;
     let ended_worker = task.last.as_ref().map(|last| last.worker.as_str());
     let worker = task.live_claim().map(|claim| claim.worker.as_str()).or(ended_worker);
@@ -171,7 +137,7 @@ fn row(view: &View, summary: &TaskSummary) -> Markup {
             td {
                 (note(view, summary))
                 @if let Some(claim) = task.claim_id().or_else(|| task.last_claim_id()) {
-                    " " a href=(format!("tasks/{claim}")) { (view.words.task_output) }
+                    " " a href=(view.link(&["orgs", org, "tasks", &claim.to_string()])) { (view.words.task_output) }
                 }
             }
             td.number { (format::count(task.failures.into())) }
@@ -186,15 +152,44 @@ fn note(view: &View, summary: &TaskSummary) -> String {
     if let Some(claim) = task.live_claim() {
         let until = format::time(claim.lease_until, view.language);
         return match (claim.cancelled, summary.is_lease_expired) {
-            (Some(reason), _) => fill(words.task_cancelled, &[("x", reason.as_str())]),
+            (Some(reason), _) => fill(words.task_cancelled, &[("x", cancellation_text(words, reason))]),
             (None, true) => fill(words.task_expired, &[("t", &until)]),
             (None, false) => fill(words.task_lease, &[("t", &until)]),
         };
     }
     let result = task.last.as_ref().and_then(|last| last.result.clone().or_else(|| last.note.clone()));
     match task.waits_for {
-        Some(reason) if summary.state == TaskState::Waiting => reason.as_str().to_owned(),
+        Some(reason) if summary.state == TaskState::Waiting => reason_text(words, reason).to_owned(),
         _ => result.unwrap_or_else(|| format::NONE.to_owned()),
+    }
+}
+
+/// Says why no worker can get a task.
+fn reason_text(words: &Words, reason: Unassignable) -> &'static str {
+    match reason {
+        Unassignable::Gone => words.reason_gone,
+        Unassignable::Closed => words.reason_closed,
+        Unassignable::Unlabelled => words.reason_unlabelled,
+        Unassignable::Excluded => words.reason_excluded,
+        Unassignable::Edited => words.reason_edited,
+        Unassignable::Locked => words.reason_locked,
+        Unassignable::Blocked => words.reason_blocked,
+        Unassignable::Unfetched => words.reason_unfetched,
+        Unassignable::HasPullRequest => words.reason_has_pull_request,
+        Unassignable::TooManyAttempts => words.reason_too_many_attempts,
+        Unassignable::Completed => words.reason_completed,
+    }
+}
+
+/// Says why a claim was cancelled.
+fn cancellation_text(words: &Words, reason: Cancellation) -> &'static str {
+    match reason {
+        Cancellation::Closed => words.reason_closed,
+        Cancellation::Unlabelled => words.reason_unlabelled,
+        Cancellation::Edited => words.reason_edited,
+        Cancellation::Gone => words.reason_gone,
+        Cancellation::TokenRevoked => words.reason_token_revoked,
+        Cancellation::Suspended => words.reason_suspended,
     }
 }
 

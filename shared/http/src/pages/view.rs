@@ -85,6 +85,11 @@ impl View {
         self
     }
 
+    /// Returns where the page for signing in leads to, as its address says.
+    pub(crate) fn next(&self) -> &str {
+        &self.params.next
+    }
+
     /// Returns the link to another page of this router, with the parameters that pages share.
     pub(super) fn link(&self, segments: &[&str]) -> String {
         self.link_with(segments, &self.params.carried())
@@ -100,6 +105,13 @@ impl View {
     /// Returns the link to this page with other parameters.
     pub(super) fn here(&self, change: impl FnOnce(&mut Params)) -> String {
         self.params.with(change).query()
+    }
+
+    /// Returns the redirect from a form to another page of this router, with the parameters that pages share.
+    pub(super) fn go_to(&self, segments: &[&str]) -> Response {
+        let headers =
+            [(header::LOCATION, self.link(segments)), (header::CACHE_CONTROL, "no-store".to_owned())];
+        (StatusCode::SEE_OTHER, headers).into_response()
     }
 
     /// Returns the redirect to the same page with `until` in place of the form's last day.

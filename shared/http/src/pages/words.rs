@@ -3,6 +3,8 @@
 //! Every text has both languages, or the crate does not compile. A test checks that both have the same placeholders,
 //! which are names in braces: `{n}`.
 
+use maud::{Markup, html};
+
 use crate::charts::Language;
 
 /// Defines the texts: name, English, Japanese.
@@ -55,6 +57,8 @@ words! {
     first_review_short: "First review, median", "最初のレビュー(中央値)";
     cycle_time_short: "Cycle time, median", "サイクルタイム(中央値)";
     name: "Name", "名前";
+    metric: "Metric", "指標";
+    value: "Value", "値";
     trend: "Trend", "推移";
     trend_note: "Trends show {x} {unit}, each on a scale of its own.", "推移は{x}({unit})です。目盛りは行ごとに異なります。";
     range_of: "{a} ({n} days), {zone}", "{a}({n}日間、{zone})";
@@ -224,6 +228,19 @@ words! {
     worker_works: "works", "作業中";
     worker_silent: "silent since the end of its lease", "期限切れ(応答なし)";
     task_cancelled: "cancelled: {x}", "取り消し: {x}";
+    reason_gone: "deleted or transferred", "削除または移動済み";
+    reason_closed: "closed", "クローズ済み";
+    reason_unlabelled: "no task label", "タスクのラベルなし";
+    reason_excluded: "excluded by a label", "ラベルにより対象外";
+    reason_edited: "edited by somebody without write permission", "書き込み権限のない人が編集";
+    reason_locked: "locked", "ロック中";
+    reason_blocked: "blocked by another issue", "他のIssueによりブロック中";
+    reason_unfetched: "not read completely yet", "読み取り中";
+    reason_has_pull_request: "an open pull request closes it", "対応するプルリクエストあり";
+    reason_too_many_attempts: "too many attempts", "試行回数の上限に到達";
+    reason_completed: "completed", "完了済み";
+    reason_token_revoked: "the token was revoked", "トークンの取り消し";
+    reason_suspended: "the GitHub App is suspended", "GitHub Appが停止中";
     audit_log: "Audit log", "監査ログ";
     log_org: "Organization", "Organization";
     log_empty: "There are no rows.", "記録はありません。";
@@ -242,7 +259,7 @@ words! {
     log_segment: "Segment", "セグメント";
     log_undrained: "not yet in a segment", "未書き込み";
     more_tasks: "These are the first {n} tasks. The API lists all of them.", "最初の{n}件のタスクを表示しています。すべてのタスクはAPIで取得できます。";
-    store_read_only: "This server can only read its store, so it knows neither tasks nor webhooks.", "このサーバーはデータストアへの書き込み権限がないため、タスクとWebhookを表示できません。";
+    store_read_only: "This server can only read its store, so it knows no tasks, actions and webhooks.", "このサーバーはデータストアへの書き込み権限がないため、タスク、アクション、Webhookを表示できません。";
     hooks: "Webhooks", "Webhook";
     no_hooks: "No webhook has been compared with GitHub yet. A running github-metrics up with GITHUB_WEBHOOK_SECRET does so every 15 minutes. To check the webhooks now, run:", "GitHubと照合済みのWebhookはまだありません。GITHUB_WEBHOOK_SECRETを設定して github-metrics up を実行すると、15分ごとに照合します。今すぐ確認するには次を実行してください:";
     hook: "Webhook", "Webhook";
@@ -274,12 +291,18 @@ words! {
     notify_all: "all", "すべて";
     notify_kinds: "Kinds", "種類";
     messages: "Messages of the last 30 days", "過去30日間の通知";
+    no_messages: "No message was sent or refused.", "送信または拒否された通知はありません。";
     message: "Message", "通知";
     message_sent: "sent", "送信済み";
     message_refused: "refused: {x}", "拒否: {x}";
     actions: "Actions", "アクション";
     no_actions: "No actions yet. They are requested with the API.", "アクションはまだありません。APIから実行を依頼できます。";
+    more_actions: "These are the newest {n} actions. The API lists all of them.", "最新の{n}件のアクションを表示しています。すべてのアクションはAPIで取得できます。";
     action: "Action", "アクション";
+    action_create_issue: "Create an issue", "Issueの作成";
+    action_create_comment: "Comment", "コメント";
+    action_create_pr: "Create a pull request", "プルリクエストの作成";
+    action_approve_merge_pr: "Approve and merge", "承認とマージ";
     action_requested_by: "Requested by", "依頼者";
     action_approve: "Approve", "承認";
     action_reject: "Reject", "却下";
@@ -350,6 +373,12 @@ impl Words {
             Language::Japanese => &JAPANESE,
         }
     }
+}
+
+/// Returns a text with an English one in place of its placeholder `{x}`, marked as English.
+pub(super) fn fill_english(text: &str, english: &str) -> Markup {
+    let (before, after) = text.split_once("{x}").unwrap_or((text, ""));
+    html! { (before) span lang="en" { (english) } (after) }
 }
 
 /// Replaces the placeholders of a text: `{name}` by the value of the name.

@@ -5,18 +5,20 @@
 
 mod agent_queries;
 mod json_body;
+mod page_form;
 mod queries;
 mod query_string;
 mod subject_path;
 
 pub(crate) use agent_queries::{AgentListParams, AgentMetricsParams, AgentPrsParams, AgentSeriesParams};
 pub(crate) use json_body::JsonBody;
+pub(crate) use page_form::{FromOwnPage, PageForm};
 pub(crate) use queries::{
     ActionParams, ActionsParams, AuditLogParams, ChartParams, ExportParams, HistogramParams, IssuesParams,
     ListParams, LogParams, MetricsParams, NoParams, OrgsParams, QueryParams, SeriesParams, SubjectQuery,
     TasksParams, Validated, WithRepoId,
 };
-pub(crate) use subject_path::SubjectPath;
+pub(crate) use subject_path::{PathParams, SubjectPath};
 
 use gam_model::agent_metric::AGENT_CATALOGUE;
 use gam_model::issue::IssueState;

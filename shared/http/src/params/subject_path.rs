@@ -1,11 +1,29 @@
-//! The organization, repository or member that a path names.
+//! What a path names: the organization, repository or member, and anything else.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use gam_query::SubjectRef;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, cut};
+
+/// Extracts what a path names. Percent-encoding is decoded.
+pub(crate) struct PathParams<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParams<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(names)| PathParams(names)).map_err(|_| {
+            ApiError::invalid(format!(
+                "invalid path {}: its percent-encoded bytes are not UTF-8; encode names as UTF-8",
+                cut(parts.uri.path())
+            ))
+        })
+    }
+}
 
 #[derive(Deserialize)]
 struct PathNames {
@@ -36,13 +54,7 @@ impl<S: Send + Sync> FromRequestParts<S> for SubjectPath {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(names) = Path::<PathNames>::from_request_parts(parts, state).await.map_err(|_| {
-            let path = parts.uri.path();
-            ApiError::invalid(format!(
-                "invalid path {}: its percent-encoded bytes are not UTF-8; encode names as UTF-8",
-                cut(path)
-            ))
-        })?;
+        let PathParams(names) = PathParams::<PathNames>::from_request_parts(parts, state).await?;
         // The router also matches empty path segments.
         if [Some(&names.org), names.repo.as_ref(), names.member.as_ref()]
             .into_iter()

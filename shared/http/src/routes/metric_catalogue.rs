@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::{Route, RouteMethod};
 use crate::answer::AcceptsJson;
-use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
-use crate::params::{NoParams, QueryParams, Validated};
+use crate::openapi::{NamedSchema, Operation, derived, schema_name};
+use crate::params::{NoParams, Validated};
 
 /// A metric of the catalogue.
 #[derive(Serialize, ToSchema)]
@@ -43,15 +43,12 @@ pub(super) fn schemas() -> [NamedSchema; 2] {
 }
 
 pub(super) fn route(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "metric_catalogue".to_owned(),
-        summary: "The metric catalogue: every metric with its unit and definition".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::CATALOGUE),
-        request: None,
-        no_content: None,
-        error_statuses: &[400],
-    };
+    let operation = Operation::of_json(
+        "metric_catalogue",
+        "The metric catalogue: every metric with its unit and definition",
+        schema_name::CATALOGUE,
+        &[400],
+    );
     Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 

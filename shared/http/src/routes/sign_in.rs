@@ -1,8 +1,7 @@
 //! `/sign-in` and `/sign-out`: a browser exchanges a token for a cookie that scripts cannot read. They belong to the
 //! page, not to the API, so the OpenAPI document does not contain them.
 
-use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -12,10 +11,11 @@ use gam_access::RouteClass;
 use gam_query::QueryPorts;
 use serde::Deserialize;
 
-use crate::auth::{AccessControl, LOCATION_OF_SIGN_IN, TOKEN_COOKIE, is_same_origin};
+use crate::auth::{AccessControl, LOCATION_OF_SIGN_IN, TOKEN_COOKIE};
 use crate::error::{ApiError, Refusal};
 use crate::pages::View;
 use crate::pages::sign_in as page;
+use crate::params::{FromOwnPage, PageForm};
 
 const SIGN_OUT: &str = "/sign-out";
 
@@ -33,13 +33,6 @@ pub(crate) fn add_to(router: Router<QueryPorts>) -> Router<QueryPorts> {
     router.route(LOCATION_OF_SIGN_IN, get(show_page).post(sign_in)).route(SIGN_OUT, post(sign_out))
 }
 
-/// Where to go after signing in.
-#[derive(Deserialize)]
-struct NextParam {
-    #[serde(default)]
-    next: String,
-}
-
 /// What the form sends.
 #[derive(Deserialize)]
 struct SignInForm {
@@ -48,16 +41,12 @@ struct SignInForm {
     next: String,
 }
 
-async fn show_page(
-    Extension(access): Extension<AccessControl>,
-    Query(NextParam { next }): Query<NextParam>,
-    view: View,
-) -> Result<Response, ApiError> {
-    let next = local_path(&next);
+async fn show_page(Extension(access): Extension<AccessControl>, view: View) -> Result<Response, ApiError> {
+    let next = local_path(view.next()).to_owned();
     if !access.requires_token().await? {
-        return Ok(go_to(next));
+        return Ok(go_to(&next));
     }
-    Ok(page::page(&view.like_page(next), StatusCode::OK, next, false))
+    Ok(page::page(&view.like_page(&next), StatusCode::OK, &next, false))
 }
 
 async fn sign_in(
@@ -65,12 +54,9 @@ async fn sign_in(
     Extension(access): Extension<AccessControl>,
     headers: HeaderMap,
     view: View,
-    form: Result<Form<SignInForm>, FormRejection>,
-) -> Result<Response, ApiError> {
     // Another page must not sign the browser in with a token of its own.
-    check_same_origin(&headers)?;
-    let Form(SignInForm { token, next }) =
-        form.map_err(|_| ApiError::invalid("expected the form of the page /sign-in"))?;
+    PageForm(SignInForm { token, next }): PageForm<SignInForm>,
+) -> Result<Response, ApiError> {
     let next = local_path(&next);
     if !access.requires_token().await? {
         return Ok(go_to(next));
@@ -91,17 +77,8 @@ async fn sign_in(
     }
 }
 
-async fn sign_out(headers: HeaderMap) -> Result<Response, ApiError> {
-    check_same_origin(&headers)?;
-    let response = go_to(LOCATION_OF_SIGN_IN);
-    Ok(with_cookie(response, "", 0, is_encrypted(&headers)))
-}
-
-fn check_same_origin(headers: &HeaderMap) -> Result<(), ApiError> {
-    match is_same_origin(headers) {
-        true => Ok(()),
-        false => Err(ApiError::forbidden().because("another page sent the form")),
-    }
+async fn sign_out(_: FromOwnPage, headers: HeaderMap) -> Response {
+    with_cookie(go_to(LOCATION_OF_SIGN_IN), "", 0, is_encrypted(&headers))
 }
 
 /// Returns `next` if it is a path on this server, and `/` otherwise: a link to the page must not lead elsewhere.

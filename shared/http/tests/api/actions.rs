@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::http::Method;
 use chrono::{DateTime, Utc};
-use gam_access::{NewToken, Role, Scope, Tokens};
+use gam_access::{NewToken, Principal, Role, Scope, Tokens};
 use gam_http::{AccessControl, AllowedOrigins, ApiPorts, WorkPorts, guarded_router};
 use gam_model::ActionSettings;
 use gam_work::actions::*;
+use gam_work::testing::store_action;
 use serde_json::{Value, json};
 
-use crate::support::{ApiResponse, SettableClock, TestData, acme, send, send_form, send_json};
+use crate::support::{ApiResponse, SettableClock, TestData, acme, get, send, send_form, send_json};
 
 pub(crate) const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
 
@@ -190,8 +191,10 @@ async fn an_action_is_approved_on_the_page_by_somebody_else() {
     assert_eq!(waiting.status, 202, "{}", waiting.text());
     let data = waiting.json()["data"].clone();
     let (id, hash) = (data["action"].as_str().expect("an id"), data["hash"].as_str().expect("a hash"));
+    let japanese = host.get("/orgs/acme/actions?lang=ja", &approver).await;
+    assert!(japanese.text().contains("コメント acme/site#7"), "{}", japanese.text());
     let page = host.get("/orgs/acme/actions", &approver).await;
-    let form = format!("action=\"actions/{id}/decide\"");
+    let form = format!("action=\"../../orgs/Acme/actions/{id}/decide\"");
     assert!(page.status == 200 && page.text().contains(&form), "{}", page.text());
     assert!(!host.get("/orgs/acme/actions", &operator).await.text().contains("<form class=\"decision\""));
 
@@ -204,13 +207,44 @@ async fn an_action_is_approved_on_the_page_by_somebody_else() {
     assert_eq!(send_form(&host.api, &decide, &[header], &body).await.status, 403, "another page");
     let of_operator = [SAME_ORIGIN, ("authorization", operator.as_str())];
     assert_eq!(send_form(&host.api, &decide, &of_operator, &body).await.status, 403);
-    let decided = send_form(&host.api, &decide, &[SAME_ORIGIN, header], &body).await;
-    assert_eq!((decided.status.as_u16(), decided.header("location")), (303, "../../actions"));
+    let page = format!("{decide}?lang=ja&theme=dark");
+    let decided = send_form(&host.api, &page, &[SAME_ORIGIN, header], &body).await;
+    let location = "../../../../orgs/acme/actions?lang=ja&theme=dark";
+    assert_eq!((decided.status.as_u16(), decided.header("location")), (303, location));
     host.actions.run_due().await.unwrap();
     let action = host.get(&format!("/api/v1/actions/{id}"), &operator).await.json();
     assert_eq!(action["state"], "succeeded", "{action}");
     let listed = host.get("/api/v1/actions?state=succeeded&repo=SITE", &operator).await.json();
     assert_eq!(listed["actions"][0]["action"], id);
+}
+
+#[tokio::test]
+async fn the_page_says_if_it_does_not_show_all_actions() {
+    let host = Host::new().await;
+    let viewer = host.token("viewer", Role::Viewer, Scope::All).await;
+    let is_cut = async || {
+        let page = host.get("/orgs/acme/actions", &viewer).await;
+        assert!(!page.text().contains("No actions yet"), "{}", page.text());
+        page.text().contains("These are the newest 200 actions.")
+    };
+    // The organization has one.
+    for number in 1..200 {
+        let id = format!("acme.{}.0123456789abcdef", 1_700_000_000_000_u64 + number);
+        store_action(&*host.data.store, &id, host.actions.now()).await;
+    }
+    assert!(!is_cut().await);
+    store_action(&*host.data.store, "acme.1700000000200.0123456789abcdef", host.actions.now()).await;
+    assert!(is_cut().await);
+}
+
+#[tokio::test]
+async fn a_host_that_only_reads_says_so_on_the_page_of_actions() {
+    let data = acme::data().await;
+    let ports = ApiPorts { query: data.query_ports(), work: None, log: None };
+    let admin = AccessControl::trusted(Principal::trusted("admin", Role::Admin));
+    let page = get(&guarded_router(ports, admin, AllowedOrigins::default()), "/orgs/acme/actions").await;
+    assert!(page.text().contains("can only read its store"), "{}", page.text());
+    assert!(!page.text().contains("Request a merge"), "{}", page.text());
 }
 
 #[tokio::test]

@@ -2,12 +2,16 @@
 
 use axum::http::Method;
 use chrono::TimeDelta;
-use gam_access::{AuditRow, Role, Scope};
+use gam_access::{AuditRow, RepoName, Role, Scope};
 use gam_store::{RecordKind, RecordRange, RecordStore};
 use serde_json::{Value, json};
 
 use crate::actions::{Host, PUBLIC_URL, SAME_ORIGIN, comment};
+use crate::pages::{attributes, resolve};
 use crate::support::{ApiResponse, send, send_form};
+
+/// The content type of pages.
+const HTML: &str = "text/html; charset=utf-8";
 
 /// A host with an action that waits, and the tokens of its people.
 struct Scene {
@@ -76,7 +80,7 @@ async fn a_link_shows_a_page_whose_form_decides() {
     let page = scene.open(&link).await;
     assert_eq!((page.status.as_u16(), page.header("cache-control")), (200, "no-store"));
     let text = page.text();
-    assert!(text.contains("method=\"post\" action=\"approve\"") && text.contains("acme/site#7"), "{text}");
+    assert!(text.contains("method=\"post\" action=\"./approve\"") && text.contains("acme/site#7"), "{text}");
     assert_eq!(scene.state().await, "waiting", "opening a link spends nothing");
 
     let form = format!("link={link}&decision=approve");
@@ -96,6 +100,53 @@ async fn a_link_shows_a_page_whose_form_decides() {
     assert_eq!((&made[0].detail["approver"], &row.detail["by"]), (&json!(row.principal), &json!("link")));
 }
 
+/// Returns the target of the link of a page to itself in another language.
+fn in_other_language(path: &str, page: &ApiResponse) -> String {
+    let links = attributes(page.text(), "href");
+    let link = links.iter().find(|link| link.starts_with('?') && link.contains("lang=ja"));
+    resolve(path, link.unwrap_or_else(|| panic!("no other language: {links:?}")))
+}
+
+#[tokio::test]
+async fn the_page_of_a_link_has_other_languages_and_themes() {
+    let scene = Scene::new().await;
+    let (link, approver) = (scene.link().await, scene.host.token("bob", Role::Approver, Scope::All).await);
+    let path = format!("/approve?link={link}");
+    let japanese = scene.host.get(&in_other_language(&path, &scene.open(&link).await), &approver).await;
+    assert!(japanese.status == 200 && japanese.text().contains("アクションの承認"), "{japanese:?}");
+    assert!(japanese.text().contains("action=\"./approve?lang=ja\""), "{japanese:?}");
+    let dark = scene.host.get(&format!("{path}&theme=dark&utm_source=x"), &approver).await;
+    assert!(dark.status == 200 && dark.text().contains("data-theme=\"dark\""), "{dark:?}");
+
+    let form = format!("link={link}&decision=approve");
+    let headers = [SAME_ORIGIN, ("accept", "text/html")];
+    let decided = send_form(&scene.host.api, "/approve?theme=dark", &headers, &form).await;
+    assert!(decided.text().contains("Approved.") && decided.text().contains("data-theme=\"dark\""));
+    let japanese = in_other_language("/approve?theme=dark", &decided);
+    assert!(japanese.contains("theme=dark"), "{japanese}");
+    assert!(scene.host.get(&japanese, &approver).await.text().contains("決定は不要になりました"));
+}
+
+#[tokio::test]
+async fn errors_of_the_page_of_a_link_are_pages() {
+    let scene = Scene::new().await;
+    let link = scene.link().await;
+    for (path, status) in [
+        ("/approve", 404),
+        ("/approve?link=x", 404),
+        ("/approve?link=x&link=y", 404),
+        ("/approve?link=x&range=y", 400),
+    ] {
+        let answer = send(&scene.host.api, Method::GET, path, &[("accept", "text/html")]).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (status, HTML), "{path}");
+    }
+    for form in ["", "link=x", &format!("link={link}"), &format!("link={link}&decision=maybe")] {
+        let headers = [SAME_ORIGIN, ("accept", "text/html")];
+        let answer = send_form(&scene.host.api, "/approve", &headers, form).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (400, HTML), "{form}");
+    }
+}
+
 #[tokio::test]
 async fn a_link_can_reject() {
     let scene = Scene::new().await;
@@ -112,6 +163,16 @@ async fn only_an_administrator_makes_links_for_approvers() {
     assert_eq!(scene.make_link(&approver, "ann").await.status, 403);
     assert_eq!(scene.make_link(&scene.admin, "nobody").await.status, 400);
     assert_eq!(scene.make_link(&scene.admin, "operator").await.status, 400, "no approver");
+    scene.host.token("elsewhere", Role::Approver, Scope::Orgs(vec!["other".to_owned()])).await;
+    assert_eq!(scene.make_link(&scene.admin, "elsewhere").await.status, 400, "another organization");
+    let of_tools = Scope::Repos(vec![RepoName { org: "acme".to_owned(), repo: "tools".to_owned() }]);
+    scene.host.token("of-tools", Role::Approver, of_tools).await;
+    assert_eq!(scene.make_link(&scene.admin, "of-tools").await.status, 400, "another repository");
+    scene.host.token("gone", Role::Approver, Scope::All).await;
+    scene.host.tokens.revoke("gone", "local").await.expect("a token");
+    assert_eq!(scene.make_link(&scene.admin, "gone").await.status, 400, "a revoked token");
+    let rows = scene.audit_rows("approval_link_created").await;
+    assert!(rows.is_empty(), "{rows:?}");
     assert_eq!(scene.make_link(&scene.admin, "ann").await.status, 200);
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod actions;
+mod agents_page;
 mod approval_links;
 mod docs;
 mod errors;
@@ -16,5 +17,6 @@ mod public_errors;
 mod schema;
 mod serving;
 mod support;
+mod tables;
 mod tasks;
 mod webhook;

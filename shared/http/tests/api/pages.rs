@@ -31,14 +31,14 @@ async fn page(api: &Router, path: &str) -> ApiResponse {
 }
 
 /// Returns the values of an attribute, unescaped.
-fn attributes(html: &str, name: &str) -> Vec<String> {
+pub(crate) fn attributes(html: &str, name: &str) -> Vec<String> {
     let start = format!(" {name}=\"");
     let values = html.split(&start).skip(1).filter_map(|rest| rest.split('"').next());
     values.map(|value| value.replace("&amp;", "&")).collect()
 }
 
 /// Resolves a relative link of a page, as a browser does.
-fn resolve(page: &str, link: &str) -> String {
+pub(crate) fn resolve(page: &str, link: &str) -> String {
     let path = page.split('?').next().expect("a path");
     let link = link.split('#').next().expect("a link");
     if let Some(query) = link.strip_prefix('?') {

@@ -7,8 +7,10 @@ use axum::http::Method;
 use chrono::TimeDelta;
 use gam_access::{NewToken, Principal, RepoName, Role, Scope, Tokens};
 use gam_http::{AccessControl, AllowedOrigins, ApiPorts, guarded_router};
+use gam_store::{NameEntry, NameKind, NameStore};
 use serde_json::{Value, json};
 
+use crate::pages::attributes;
 use crate::support::{ApiResponse, SettableClock, TestData, acme, empty_api, get, send, send_json};
 
 const REQUEST: &str = "/api/v1/request-task";
@@ -19,6 +21,7 @@ struct Host {
     api: Router,
     tokens: Tokens,
     clock: Arc<SettableClock>,
+    data: TestData,
 }
 
 impl Host {
@@ -32,7 +35,7 @@ impl Host {
         let work = data.work_ports(clock.clone());
         let ports = ApiPorts { query: data.query_ports(), work: Some(work), log: None };
         let api = guarded_router(ports, AccessControl::tokens(tokens.clone()), AllowedOrigins::default());
-        Host { api, tokens, clock }
+        Host { api, tokens, clock, data }
     }
 
     async fn token(&self, name: &str, role: Role, scope: Scope) -> String {
@@ -269,11 +272,59 @@ async fn the_page_shows_tasks_by_state_with_leases() {
     let later = host.get("/orgs/acme/tasks", &viewer).await;
     let later = later.text();
     assert!(later.contains("lease ended") && later.contains("silent since the end of its lease"), "{later}");
+    let mut locked = acme::issue(9);
+    locked.details.is_locked = true;
+    acme::store_issue(&host.data, &locked).await;
     let japanese = host.get("/orgs/acme/tasks?lang=ja", &viewer).await;
-    assert!(japanese.text().contains("作業中"));
+    assert!(japanese.text().contains("作業中") && japanese.text().contains("ロック中"), "{japanese:?}");
+    let links = attributes(japanese.text(), "href");
+    let outputs: Vec<_> = links.iter().filter(|link| link.contains("/tasks/")).collect();
+    assert!(!outputs.is_empty() && outputs.iter().all(|link| link.ends_with("?lang=ja")), "{outputs:?}");
     assert_eq!(host.get("/orgs/nobody/tasks", &viewer).await.status, 404);
     let worker = host.worker().await;
     assert_eq!(host.get("/orgs/acme/tasks", &worker).await.status, 403);
+}
+
+/// Returns the part of a page that its script renews, with the number of seconds after which it looks again.
+fn live_part(page: &ApiResponse) -> (&str, &str) {
+    let (_, rest) =
+        page.text().split_once(" data-live=\"").unwrap_or_else(|| panic!("no live part: {page:?}"));
+    let (seconds, rest) = rest.split_once('"').expect("the attribute ends");
+    (seconds, rest.split_once("</main>").expect("the content ends").0)
+}
+
+#[tokio::test]
+async fn an_open_page_of_a_log_gets_the_last_lines_after_the_end_of_the_task() {
+    let host = Host::new().await;
+    let (token, viewer) = (host.worker().await, host.token("viewer", Role::Viewer, Scope::All).await);
+    let claim = host.claim("dan", &token).await;
+    let path = format!("/orgs/acme/tasks/{}", claim["claim_id"].as_str().expect("an id"));
+    let opened = host.get(&path, &viewer).await;
+    assert_eq!(live_part(&opened).0, "2");
+    let lines = json!({ "fence": 1, "lines": ["the last line"], "sequence": 0 });
+    host.post(&Host::path(&claim, "log"), &token, lines).await;
+    host.post(&Host::path(&claim, "complete"), &token, json!({ "fence": 1 })).await;
+    // The script takes the last part over, and then stops.
+    let ended = host.get(&path, &viewer).await;
+    let (seconds, part) = live_part(&ended);
+    assert!(seconds == "0" && part.contains("the last line\n"), "{ended:?}");
+    let later = host.get(&format!("{path}?from=1&theme=dark"), &viewer).await;
+    assert!(!later.text().contains("the last line"), "{later:?}");
+    let links = attributes(later.text(), "href");
+    assert!(links.contains(&"?lang=ja&theme=dark&from=1".to_owned()), "{links:?}");
+    let (path, headers) = (format!("{path}?from=x"), [("accept", "text/html"), ("authorization", &*viewer)]);
+    let invalid = send(&host.api, Method::GET, &path, &headers).await;
+    assert!(invalid.status == 400 && invalid.text().contains("<h1>"), "{invalid:?}");
+}
+
+#[tokio::test]
+async fn an_open_page_of_no_tasks_can_lose_its_note() {
+    let data = TestData::default();
+    let as_of = "2024-03-10T00:00:00Z".parse().expect("a time");
+    let name = NameEntry { kind: NameKind::Org, id: 0, name: "Idle".to_owned(), as_of };
+    data.store.put_names("Idle", &[name]).await.expect("the name is stored");
+    let page = get(&data.api(), "/orgs/idle/tasks").await;
+    assert!(live_part(&page).1.contains("No tasks yet"), "{page:?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::Scope;
 use gam_model::{ActionKind, ActionPolicy};
 use gam_store::RecordCommitId;
 use serde::{Deserialize, Serialize};
@@ -447,10 +448,15 @@ impl Action {
         self.choice.as_ref().and_then(|choice| choice.head_sha.as_deref()).unwrap_or_default()
     }
 
-    /// The number of the issue or pull request that it is about or has made. 0 if there is none yet.
-    pub(super) fn number(&self) -> i64 {
+    /// Returns the number of the issue or pull request that it is about or has made; `None` if there is none yet.
+    pub fn number(&self) -> Option<i64> {
         let chosen = self.choice.as_ref().and_then(|choice| choice.number);
-        chosen.or_else(|| self.data.get("number").and_then(Value::as_i64)).unwrap_or_default()
+        chosen.or_else(|| self.data.get("number").and_then(Value::as_i64))
+    }
+
+    /// Returns whether its repository is in the scope.
+    pub fn is_in(&self, scope: &Scope) -> bool {
+        scope.includes_repo(&self.id.org, &self.repo.name)
     }
 
     pub(super) fn set_phase(&mut self, phase: Phase, due: Option<DateTime<Utc>>) {

@@ -85,7 +85,8 @@ async fn find_comment(
     now: DateTime<Utc>,
 ) -> Result<bool, ReadError> {
     let since = action.created_at - CLOCK_DIFFERENCE;
-    let comments = github.comments_since(&action.repo, action.number(), since).await?;
+    let Some(number) = action.number() else { return Ok(false) };
+    let comments = github.comments_since(&action.repo, number, since).await?;
     let Some(comment) = find_text(github, action, comments).await? else { return Ok(false) };
     record_text(action, "comment", comment.id, &comment.url);
     action.finish_step(Step::Comment, now);
@@ -119,7 +120,8 @@ pub(super) async fn find_review(
     now: DateTime<Utc>,
 ) -> Result<bool, ReadError> {
     let login = github.login(&action.repo.owner).await?;
-    let reviews = github.reviews(&action.repo, action.number()).await?;
+    let Some(number) = action.number() else { return Ok(false) };
+    let reviews = github.reviews(&action.repo, number).await?;
     let own = reviews.into_iter().find(|review| {
         let is_own = review.author.as_deref().is_some_and(|author| author.eq_ignore_ascii_case(&login));
         is_own && review.is_approval && review.commit_id == action.head_sha()
@@ -135,7 +137,8 @@ async fn find_merge(
     action: &mut Action,
     now: DateTime<Utc>,
 ) -> Result<bool, ReadError> {
-    let Some(pull) = github.pull(&action.repo, action.number()).await? else { return Ok(false) };
+    let Some(number) = action.number() else { return Ok(false) };
+    let Some(pull) = github.pull(&action.repo, number).await? else { return Ok(false) };
     match pull.state {
         PullState::Merged if pull.head_sha == action.head_sha() => {
             finish_merge(action, "merged", pull.merge_sha, now);

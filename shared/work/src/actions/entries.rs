@@ -189,12 +189,11 @@ pub(super) fn row_about(
     requester: &Requester,
     now: DateTime<Utc>,
 ) -> AuditRow {
-    let number = Some(action.number()).filter(|number| *number > 0);
     let subject = format!("action {} {}", action.id, action.kind().as_str());
     let id = format!("action:{}:{what}", action.id);
     AuditRow::new(id, Some(&action.id.org), now, &requester.id, kind, subject)
         .with_origin(requester.origin.clone())
-        .about(None, &*action.repo.name, number)
+        .about(None, &*action.repo.name, action.number())
         .with_detail("action_id", action.id.to_string())
         .with_detail("hash", action.content_hash())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use gam_access::{AuditKind, Requester};
+use gam_access::{ApproverName, AuditKind, Requester, Tokens};
 use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answered};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,8 @@ use super::action::{ActionId, Phase};
 use super::entries::row_about;
 use super::{ActionError, Actions};
 
-/// The path and the parameter of the page of a link, which the text of the link follows. Logs have paths, and no parameters.
-pub const LINK_PATH: &str = "/approve?link=";
+/// The path of the page of a link. Its parameter `link` is the text of the link: logs have paths, and no parameters.
+pub const LINK_PATH: &str = "/approve";
 /// The longest time that a link is valid.
 pub const MAX_LINK_LIFETIME: TimeDelta = TimeDelta::hours(72);
 /// The shortest key, in bytes.
@@ -75,7 +75,7 @@ impl ApprovalLinks {
 
     /// Returns the address of the page of a link.
     pub fn url(&self, link: &ApprovalLink) -> String {
-        format!("{}{LINK_PATH}{}", self.public_url, self.sign(link))
+        format!("{}{LINK_PATH}?link={}", self.public_url, self.sign(link))
     }
 
     /// Returns the text of a link: what it is about, and the signature.
@@ -97,22 +97,33 @@ impl ApprovalLinks {
 
 impl Actions {
     /// Makes the link with which an approver decides about an action that waits, and records that in the audit log.
-    /// `requester` is who makes it. Give it to nobody but the approver. Send [`ApprovalLinks::url`] of it.
+    /// `requester` is who makes it. `approver` is the name of one of the tokens. Give the link to nobody but the approver.
+    /// Send [`ApprovalLinks::url`] of it.
     ///
     /// # Errors
-    /// `NotFound` if there is no such action; `Conflict` if it does not wait; `Forbidden` if the approver requested it.
+    /// `NotFound` if there is no such action; `Conflict` if it does not wait; `Invalid` if no approver of its repository has
+    /// a valid token of this name; `Forbidden` if the approver requested it.
     pub async fn make_link(
         &self,
         requester: &Requester,
         id: &ActionId,
-        approver: &str,
+        (tokens, approver): (&Tokens, &str),
     ) -> Result<ApprovalLink, ActionError> {
         let now = self.clock.now();
         let action = self.get(id).await?.ok_or_else(super::requests::unknown_action)?;
         let Phase::Waiting { until } = action.phase else {
             return Err(super::requests::does_not_wait(&action));
         };
-        if action.principal == approver {
+        let place = (action.id.org.as_str(), action.repo.name.as_str());
+        let named = tokens.approver(ApproverName::Token(approver), place).await?;
+        let approver = named.ok_or_else(|| {
+            ActionError::Invalid(format!(
+                "invalid approver {approver:?}: expected the name of a token of an approver that includes {}, as \
+                 `github-metrics token list` shows it",
+                action.repo
+            ))
+        })?;
+        if action.principal == approver.id {
             return Err(ActionError::Forbidden(
                 "the approver requested this action: make a link for somebody else".to_owned(),
             ));
@@ -120,7 +131,7 @@ impl Actions {
         let link = ApprovalLink {
             action: id.clone(),
             hash: action.content_hash(),
-            approver: approver.to_owned(),
+            approver: approver.id,
             expires_at: until.min(now + MAX_LINK_LIFETIME).trunc_subsecs(0),
         };
         let commit = RecordCommit::new(RecordCommitId::random());

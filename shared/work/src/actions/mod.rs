@@ -49,6 +49,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::AccessError;
 use gam_model::policy::ActionSettings;
 use gam_model::{ActionPolicy, Clock};
 use gam_store::{Error as StoreError, RecordCommit, RecordStore};
@@ -100,6 +101,9 @@ pub enum ActionError {
     /// The store failed.
     #[error("cannot read or change the actions in the store")]
     Store(#[from] StoreError),
+    /// The tokens of approvers cannot be read.
+    #[error("cannot read the tokens of approvers")]
+    Tokens(#[from] AccessError),
 }
 
 /// Where the policies of organizations come from.

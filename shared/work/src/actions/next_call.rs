@@ -44,11 +44,15 @@ pub(super) async fn next_call(
             }
         }
         (ActionRequest::CreateIssue { comment: Some(body), .. }, Step::Comment)
-        | (ActionRequest::CreateComment { body, .. }, Step::Comment) => {
-            WriteCall::CreateComment { number: action.number(), body: action.with_marker(body) }
+        | (ActionRequest::CreateComment { body, .. }, Step::Comment)
+            if let Some(number) = action.number() =>
+        {
+            WriteCall::CreateComment { number, body: action.with_marker(body) }
         }
         (ActionRequest::CreatePr { .. }, _) => return next_pull_call(github, action, now).await,
-        (ActionRequest::ApproveMergePr { .. }, _) => return next_merge_call(github, action, step, now).await,
+        (ActionRequest::ApproveMergePr { .. }, _) if let Some(number) = action.number() => {
+            return next_merge_call(github, action, (step, number), now).await;
+        }
         _ => {
             action.fail(FailureCode::Refused, "the action has no such request: please report this");
             return Ok(NextCall::Changed(Vec::new()));
@@ -89,10 +93,9 @@ async fn next_pull_call(
 async fn next_merge_call(
     github: &dyn GitHubActions,
     action: &mut Action,
-    step: Step,
+    (step, number): (Step, i64),
     now: DateTime<Utc>,
 ) -> Result<NextCall, ReadError> {
-    let number = action.number();
     let Some(pull) = github.pull(&action.repo, number).await? else {
         action.fail(FailureCode::NotFound, format!("pull request #{number} is gone"));
         return Ok(NextCall::Changed(Vec::new()));

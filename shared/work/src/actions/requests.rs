@@ -258,7 +258,7 @@ impl Actions {
         source: DecisionSource,
     ) -> Result<Action, ActionError> {
         self.change(&principal.into(), id, |action, now| {
-            if !principal.scope.includes_repo(&id.org, &action.repo.name) {
+            if !action.is_in(&principal.scope) {
                 return Err(unknown_action());
             }
             if action.principal == principal.id {

@@ -373,7 +373,10 @@ async fn check_merge(
     (uuid, since): (&str, DateTime<Utc>),
     now: DateTime<Utc>,
 ) {
-    let status = github.merge_status(&action.repo, action.number(), uuid).await;
+    let status = match action.number() {
+        Some(number) => github.merge_status(&action.repo, number, uuid).await,
+        None => Ok(None),
+    };
     let is_too_late = now - since > MAX_MERGE_TIME;
     match status {
         Ok(Some(status)) if !(is_too_late && matches!(status, super::MergeStatus::Pending { .. })) => {

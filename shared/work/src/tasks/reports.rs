@@ -248,7 +248,7 @@ fn find_claim<'a>(
 ) -> Result<FoundClaim<'a>, TaskError> {
     let not_found = || TaskError::NotFound(format!("there is no claim {claim_id}"));
     let is_holder = |holder: &str| holder == principal.id || principal.role == Role::Admin;
-    if claim_id.fence > task.fence || !principal.scope.includes_repo(&task.org, &task.repo) {
+    if claim_id.fence > task.fence || !task.is_in(&principal.scope) {
         return Err(not_found());
     }
     if fence != claim_id.fence || claim_id.fence < task.fence {

@@ -1,6 +1,7 @@
 //! A task and its state machine: pure, with the time as an argument.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_access::Scope;
 use gam_model::TaskRules;
 use serde::{Deserialize, Serialize};
 
@@ -200,6 +201,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// Returns whether its repository is in the scope.
+    pub fn is_in(&self, scope: &Scope) -> bool {
+        scope.includes_repo(&self.org, &self.repo)
+    }
+
     /// Creates the task of an issue that nobody has claimed.
     pub(super) fn new(org: &str, issue: &CachedIssue, now: DateTime<Utc>) -> Self {
         Task {

@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json};
-use gam_access::{Principal, Role, RouteClass};
+use gam_access::{Principal, Requester, Role, RouteClass};
 use gam_query::{QueryError, QueryPorts};
 use gam_work::actions::{
-    Action, ActionFilter, ActionId, ActionRequest, ActionResolution, Decision, NewAction, RepositoryName,
+    Action, ActionError, ActionFilter, ActionId, ActionRequest, ActionResolution, Decision, NewAction,
+    RepositoryName,
 };
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -137,27 +138,24 @@ fn submit_route<B: ActionBody + 'static>(
 
 pub(super) fn list(path: &'static str) -> Route {
     let operation = Operation {
-        id: "actions".to_owned(),
-        summary: "The actions on GitHub of the last 90 days, the newest first".to_owned(),
         parameters: ActionsParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION_LIST),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404],
+        ..Operation::of_json(
+            "actions",
+            "The actions on GitHub of the last 90 days, the newest first",
+            schema_name::ACTION_LIST,
+            &[400, 404],
+        )
     };
     Route { path, method: RouteMethod::Get, handler: get(handle_list), operation, class: RouteClass::Read }
 }
 
 pub(super) fn show(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "action".to_owned(),
-        summary: "An action: its state, what it is about, and what it made".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404],
-    };
+    let operation = Operation::of_json(
+        "action",
+        "An action: its state, what it is about, and what it made",
+        schema_name::ACTION,
+        &[400, 404],
+    );
     Route { path, method: RouteMethod::Get, handler: get(handle_show), operation, class: RouteClass::Read }
 }
 
@@ -189,69 +187,88 @@ fn decision_route(
     handler: axum::routing::MethodRouter<QueryPorts>,
 ) -> Route {
     let operation = Operation {
-        id: id.to_owned(),
-        summary: summary.to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
         request: Some(request),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 410, 415],
+        ..Operation::of_json(id, summary, schema_name::ACTION, &[400, 404, 409, 410, 415])
     };
     Route { path, method: RouteMethod::Post, handler, operation, class: RouteClass::Decide }
 }
 
 pub(super) fn make_link(path: &'static str) -> Route {
     let operation = Operation {
-        id: "make_approval_link".to_owned(),
-        summary: "Makes a link with which an approver decides about an action without signing in".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::APPROVAL_LINK),
         request: Some(schema_name::APPROVAL_LINK_REQUEST),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 415],
+        ..Operation::of_json(
+            "make_approval_link",
+            "Makes a link with which an approver decides about an action without signing in",
+            schema_name::APPROVAL_LINK,
+            &[400, 404, 409, 415],
+        )
     };
     let (method, handler, class) = (RouteMethod::Post, post(handle_link), RouteClass::Administer);
     Route { path, method, handler, operation, class }
 }
 
 pub(super) fn retry(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "retry_action".to_owned(),
-        summary: "Has a failed action attempted again; what is done is not repeated".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404, 409],
-    };
+    let operation = Operation::of_json(
+        "retry_action",
+        "Has a failed action attempted again; what is done is not repeated",
+        schema_name::ACTION,
+        &[400, 404, 409],
+    );
     let (method, handler, class) = (RouteMethod::Post, post(handle_retry), RouteClass::Act);
     Route { path, method, handler, operation, class }
 }
 
 pub(super) fn resolve(path: &'static str) -> Route {
     let operation = Operation {
-        id: "resolve_action".to_owned(),
-        summary: "Says whether an unknown action was done".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ACTION),
         request: Some(schema_name::RESOLUTION),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 415],
+        ..Operation::of_json(
+            "resolve_action",
+            "Says whether an unknown action was done",
+            schema_name::ACTION,
+            &[400, 404, 409, 415],
+        )
     };
     let (method, handler, class) = (RouteMethod::Post, post(handle_resolve), RouteClass::Act);
     Route { path, method, handler, operation, class }
 }
 
-/// Extracts the id of an action from the path.
-struct ActionOfPath(ActionId);
+/// What a request about one action has in common with others: the id in the path, who sends it, and the host's actions. It
+/// has no parameters, and its answer is JSON.
+struct ActionCall {
+    work: WorkPorts,
+    principal: Principal,
+    id: ActionId,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for ActionOfPath {
+impl FromRequestParts<QueryPorts> for ActionCall {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let id = Path::<String>::from_request_parts(parts, state).await;
-        let id = id.ok().and_then(|Path(id)| ActionId::parse(&id));
-        id.map(ActionOfPath).ok_or_else(unknown_action)
+    async fn from_request_parts(parts: &mut Parts, ports: &QueryPorts) -> Result<Self, ApiError> {
+        let HostWork(work) = HostWork::from_request_parts(parts, ports).await?;
+        let principal = parts.extensions.get::<Principal>().cloned().ok_or_else(ApiError::unauthorized)?;
+        let id = Path::<String>::from_request_parts(parts, ports).await;
+        let id = id.ok().and_then(|Path(id)| ActionId::parse(&id)).ok_or_else(unknown_action)?;
+        Validated::<NoParams>::from_request_parts(parts, ports).await?;
+        AcceptsJson::from_request_parts(parts, ports).await?;
+        Ok(ActionCall { work, principal, id })
+    }
+}
+
+impl ActionCall {
+    /// Returns the action if the principal may see it.
+    async fn visible(&self) -> Result<Action, ApiError> {
+        let action = self.work.actions.get(&self.id).await?;
+        action.filter(|action| action.is_in(&self.principal.scope)).ok_or_else(unknown_action)
+    }
+
+    /// Decides about the action.
+    async fn decide(&self, hash: &str, decision: &Decision) -> Result<Json<ActionView>, ApiError> {
+        answer(self.work.actions.decide(&self.principal, &self.id, hash, decision).await)
+    }
+
+    /// Returns who sends the request, as audit rows have it.
+    fn requester(&self) -> Requester {
+        (&self.principal).into()
     }
 }
 
@@ -259,8 +276,8 @@ fn unknown_action() -> ApiError {
     ApiError::not_found("there is no such action: use the `action` of an answer, or see /api/v1/actions")
 }
 
-fn is_visible(principal: &Principal, action: &Action) -> bool {
-    principal.scope.includes_repo(&action.id.org, &action.repo.name)
+fn answer(action: Result<Action, ActionError>) -> Result<Json<ActionView>, ApiError> {
+    Ok(Json(ActionView::new(&action?)))
 }
 
 async fn handle_submit<B: ActionBody>(
@@ -358,7 +375,7 @@ async fn handle_list(
         let after = cursor.as_ref().filter(|cursor| cursor.org == *org);
         let limit = params.limit - listed.len();
         let page =
-            work.actions.list(org, &filter, |action| is_visible(&principal, action), limit, after).await?;
+            work.actions.list(org, &filter, |action| action.is_in(&principal.scope), limit, after).await?;
         listed.extend(page.actions.iter().map(ActionView::new));
         if let Some(last) = page.next {
             next = Some(last.to_string());
@@ -374,85 +391,43 @@ async fn handle_list(
     Ok(with_next_link(Json(ActionList { actions: listed, next }), &uri, cursor.as_deref()))
 }
 
-async fn handle_show(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
-) -> Result<Json<ActionView>, ApiError> {
-    Ok(Json(ActionView::new(&visible_action(&work, &principal, &id).await?)))
+async fn handle_show(call: ActionCall) -> Result<Json<ActionView>, ApiError> {
+    Ok(Json(ActionView::new(&call.visible().await?)))
 }
 
 async fn handle_approve(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
+    call: ActionCall,
     JsonBody(body): JsonBody<ApprovalBody>,
 ) -> Result<Json<ActionView>, ApiError> {
-    let action = work.actions.decide(&principal, &id, &body.hash, &Decision::Approve).await?;
-    Ok(Json(ActionView::new(&action)))
+    call.decide(&body.hash, &Decision::Approve).await
 }
 
 async fn handle_reject(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
+    call: ActionCall,
     JsonBody(body): JsonBody<RejectionBody>,
 ) -> Result<Json<ActionView>, ApiError> {
-    let decision = Decision::Reject { reason: body.reason };
-    Ok(Json(ActionView::new(&work.actions.decide(&principal, &id, &body.hash, &decision).await?)))
-}
-
-/// Returns the action of the path if the principal may see it.
-async fn visible_action(work: &WorkPorts, principal: &Principal, id: &ActionId) -> Result<Action, ApiError> {
-    let action = work.actions.get(id).await?.filter(|action| is_visible(principal, action));
-    action.ok_or_else(unknown_action)
+    call.decide(&body.hash, &Decision::Reject { reason: body.reason }).await
 }
 
 async fn handle_link(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
+    call: ActionCall,
     Extension(access): Extension<AccessControl>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
     JsonBody(body): JsonBody<LinkBody>,
 ) -> Result<Json<LinkAnswer>, ApiError> {
-    let links = work.links.as_ref().ok_or_else(ApiError::no_links)?;
-    visible_action(&work, &principal, &id).await?;
-    let approver = access.principal_with_name(&body.approver).await?;
-    let approver = approver.filter(|approver| approver.may(RouteClass::Decide)).ok_or_else(|| {
-        ApiError::invalid(format!(
-            "invalid `approver` {}: expected the name of a token of an approver, as `github-metrics token list` shows it",
-            quoted(&body.approver)
-        ))
-    })?;
-    let link = work.actions.make_link(&(&principal).into(), &id, &approver.id).await?;
+    let links = call.work.links.as_ref().ok_or_else(ApiError::no_links)?;
+    call.visible().await?;
+    let approver = (access.stored_tokens().ok_or_else(ApiError::no_links)?, body.approver.as_str());
+    let link = call.work.actions.make_link(&call.requester(), &call.id, approver).await?;
     Ok(Json(LinkAnswer { url: links.url(&link), expires_at: link.expires_at }))
 }
 
-async fn handle_retry(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
-) -> Result<Json<ActionView>, ApiError> {
-    visible_action(&work, &principal, &id).await?;
-    Ok(Json(ActionView::new(&work.actions.retry(&(&principal).into(), &id).await?)))
+async fn handle_retry(call: ActionCall) -> Result<Json<ActionView>, ApiError> {
+    call.visible().await?;
+    answer(call.work.actions.retry(&call.requester(), &call.id).await)
 }
 
 async fn handle_resolve(
-    HostWork(work): HostWork,
-    Extension(principal): Extension<Principal>,
-    ActionOfPath(id): ActionOfPath,
-    _: Validated<NoParams>,
-    _: AcceptsJson,
+    call: ActionCall,
     JsonBody(body): JsonBody<ResolutionBody>,
 ) -> Result<Json<ActionView>, ApiError> {
     let resolution = match (body.done, body.not_done.unwrap_or_default()) {
@@ -460,8 +435,8 @@ async fn handle_resolve(
         (None, true) => ActionResolution::NotDone,
         _ => return Err(ApiError::invalid("expected either `done` with an address, or `not_done: true`")),
     };
-    visible_action(&work, &principal, &id).await?;
-    Ok(Json(ActionView::new(&work.actions.resolve(&(&principal).into(), &id, &resolution).await?)))
+    call.visible().await?;
+    answer(call.work.actions.resolve(&call.requester(), &call.id, &resolution).await)
 }
 
 /// The status of an answer about an action that is not done yet.

@@ -41,13 +41,13 @@ pub(super) fn schemas() -> Vec<NamedSchema> {
 
 pub(super) fn page(path: &'static str) -> Route {
     let operation = Operation {
-        id: "audit_log".to_owned(),
-        summary: "The audit log: who changed what, in the order in which it was written".to_owned(),
         parameters: AuditLogParams::accepted(),
-        response: ResponseBody::Json(schema_name::AUDIT_LOG_PAGE),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404],
+        ..Operation::of_json(
+            "audit_log",
+            "The audit log: who changed what, in the order in which it was written",
+            schema_name::AUDIT_LOG_PAGE,
+            &[400, 404],
+        )
     };
     Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Audit }
 }

@@ -1,6 +1,5 @@
 //! `…/hooks`: the webhooks of an organization, as the last sweep of their deliveries found them. No request asks GitHub.
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
@@ -14,9 +13,9 @@ use utoipa::ToSchema;
 use super::SUBJECT_ERRORS;
 use crate::answer::AcceptsJson;
 use crate::error::ApiError;
-use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
-use crate::params::{NoParams, QueryParams, SubjectQuery};
-use crate::router::WorkPorts;
+use crate::openapi::{NamedSchema, Operation, derived, schema_name};
+use crate::params::{NoParams, SubjectQuery};
+use crate::router::HostWork;
 use crate::routes::{Route, RouteMethod};
 
 /// The webhooks of an organization.
@@ -99,25 +98,21 @@ pub(in crate::routes) fn schemas() -> Vec<NamedSchema> {
 }
 
 pub(crate) fn route(path: &'static str) -> Route {
-    let operation = Operation {
-        id: "hooks".to_owned(),
-        summary: "The webhooks of an organization: their last deliveries, and what did not arrive".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::HOOK_LIST),
-        request: None,
-        no_content: None,
-        error_statuses: SUBJECT_ERRORS,
-    };
+    let operation = Operation::of_json(
+        "hooks",
+        "The webhooks of an organization: their last deliveries, and what did not arrive",
+        schema_name::HOOK_LIST,
+        SUBJECT_ERRORS,
+    );
     Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(
     State(ports): State<QueryPorts>,
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     _: AcceptsJson,
     SubjectQuery { org, .. }: SubjectQuery<NoParams>,
 ) -> Result<Json<HookList>, ApiError> {
-    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
     let StoredOrgName { key, display: org } = gam_query::find_org(&ports, &org).await?;
     let hooks = work.issues.hooks(&key).await.map_err(QueryError::Store)?;
     Ok(Json(HookList { org, hooks: hooks.into_iter().map(ListedHook::from).collect() }))

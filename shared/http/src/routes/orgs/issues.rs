@@ -1,6 +1,5 @@
 //! `…/issues`: the cache of issues. No request asks GitHub.
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
@@ -18,9 +17,9 @@ use super::SUBJECT_ERRORS;
 use super::listings::with_next_link;
 use crate::answer::AcceptsJson;
 use crate::error::{ApiError, quoted};
-use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
+use crate::openapi::{NamedSchema, Operation, derived, schema_name};
 use crate::params::{IssuesParams, QueryParams, SubjectQuery};
-use crate::router::WorkPorts;
+use crate::router::HostWork;
 use crate::routes::{Route, RouteMethod};
 
 /// The issues of an organization.
@@ -117,25 +116,24 @@ pub(in crate::routes) fn schemas() -> Vec<NamedSchema> {
 
 pub(crate) fn route(path: &'static str) -> Route {
     let operation = Operation {
-        id: "issues".to_owned(),
-        summary: "The issues of an organization, as webhooks and reading left them".to_owned(),
         parameters: IssuesParams::accepted(),
-        response: ResponseBody::Json(schema_name::ISSUE_LIST),
-        request: None,
-        no_content: None,
-        error_statuses: SUBJECT_ERRORS,
+        ..Operation::of_json(
+            "issues",
+            "The issues of an organization, as webhooks and reading left them",
+            schema_name::ISSUE_LIST,
+            SUBJECT_ERRORS,
+        )
     };
     Route { path, method: RouteMethod::Get, handler: get(handle), operation, class: RouteClass::Read }
 }
 
 async fn handle(
     State(ports): State<QueryPorts>,
-    work: Option<Extension<WorkPorts>>,
+    HostWork(work): HostWork,
     uri: Uri,
     _: AcceptsJson,
     SubjectQuery { org, params, .. }: SubjectQuery<IssuesParams>,
 ) -> Result<Response, ApiError> {
-    let Some(Extension(work)) = work else { return Err(ApiError::no_tasks()) };
     let StoredOrgName { key, display: name } = gam_query::find_org(&ports, &org).await?;
     let IssuesParams { state, label, assignee, repo, assignable, limit, cursor } = params;
     let after = cursor.as_deref().map(parse_cursor).transpose()?;

@@ -8,12 +8,10 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json};
-use gam_access::{Principal, RepoName, RouteClass, Scope};
+use gam_access::{Principal, RepoName, RouteClass};
 use gam_model::OrgRegistry;
 use gam_query::{QueryError, QueryPorts};
-use gam_work::tasks::{
-    ClaimId, LogAppend, ReportKind, RequestOutcome, Task, TaskFilter, TaskReport, WorkRequest,
-};
+use gam_work::tasks::{ClaimId, LogAppend, ReportKind, RequestOutcome, TaskFilter, TaskReport, WorkRequest};
 use utoipa::ToSchema;
 
 use self::bodies::{
@@ -23,7 +21,7 @@ use super::orgs::listings::with_next_link;
 use super::{Route, RouteMethod};
 use crate::answer::AcceptsJson;
 use crate::error::{ApiError, quoted};
-use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
+use crate::openapi::{NamedSchema, Operation, derived, schema_name};
 use crate::params::{JsonBody, LogParams, NoParams, QueryParams, TasksParams, Validated};
 use crate::router::{HostWork, WorkPorts};
 
@@ -64,13 +62,14 @@ pub(super) fn fields_of<T: ToSchema>() -> Vec<NamedSchema> {
 
 pub(super) fn request(path: &'static str) -> Route {
     let operation = Operation {
-        id: "request_task".to_owned(),
-        summary: "Claims a task for a worker, or returns the claim that the worker holds".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::ASSIGNED_TASK),
         request: Some(schema_name::TASK_REQUEST),
         no_content: Some("There is no task for the worker now"),
-        error_statuses: &[400, 415],
+        ..Operation::of_json(
+            "request_task",
+            "Claims a task for a worker, or returns the claim that the worker holds",
+            schema_name::ASSIGNED_TASK,
+            &[400, 415],
+        )
     };
     Route {
         path,
@@ -100,13 +99,8 @@ pub(super) fn release(path: &'static str) -> Route {
 
 fn report(path: &'static str, id: &str, summary: &str, kind: ReportKind) -> Route {
     let operation = Operation {
-        id: id.to_owned(),
-        summary: summary.to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::CLAIM_STATUS),
         request: Some(schema_name::CLAIM_REPORT),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 410, 415],
+        ..Operation::of_json(id, summary, schema_name::CLAIM_STATUS, &[400, 404, 409, 410, 415])
     };
     let handler = post(async move |work, principal, id, params, json, body| {
         handle_report(kind, work, principal, id, params, json, body).await
@@ -116,13 +110,13 @@ fn report(path: &'static str, id: &str, summary: &str, kind: ReportKind) -> Rout
 
 pub(super) fn append_log(path: &'static str) -> Route {
     let operation = Operation {
-        id: "append_task_log".to_owned(),
-        summary: "Appends lines to the log of a claim".to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::LOG_APPENDED),
         request: Some(schema_name::LOG_LINES),
-        no_content: None,
-        error_statuses: &[400, 404, 409, 410, 415],
+        ..Operation::of_json(
+            "append_task_log",
+            "Appends lines to the log of a claim",
+            schema_name::LOG_APPENDED,
+            &[400, 404, 409, 410, 415],
+        )
     };
     Route {
         path,
@@ -135,26 +129,26 @@ pub(super) fn append_log(path: &'static str) -> Route {
 
 pub(super) fn read_log(path: &'static str) -> Route {
     let operation = Operation {
-        id: "task_log".to_owned(),
-        summary: "What the command of a worker printed, page by page".to_owned(),
         parameters: LogParams::accepted(),
-        response: ResponseBody::Json(schema_name::TASK_LOG),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404],
+        ..Operation::of_json(
+            "task_log",
+            "What the command of a worker printed, page by page",
+            schema_name::TASK_LOG,
+            &[400, 404],
+        )
     };
     Route { path, method: RouteMethod::Get, handler: get(handle_log), operation, class: RouteClass::Read }
 }
 
 pub(super) fn list(path: &'static str) -> Route {
     let operation = Operation {
-        id: "tasks".to_owned(),
-        summary: "The tasks: issues that have or had a task label, with the claims of workers".to_owned(),
         parameters: TasksParams::accepted(),
-        response: ResponseBody::Json(schema_name::TASK_LIST),
-        request: None,
-        no_content: None,
-        error_statuses: &[400, 404],
+        ..Operation::of_json(
+            "tasks",
+            "The tasks: issues that have or had a task label, with the claims of workers",
+            schema_name::TASK_LIST,
+            &[400, 404],
+        )
     };
     Route { path, method: RouteMethod::Get, handler: get(handle_list), operation, class: RouteClass::Read }
 }
@@ -238,7 +232,7 @@ async fn handle_log(
     _: AcceptsJson,
     Validated(params): Validated<LogParams>,
 ) -> Result<Json<TaskLog>, ApiError> {
-    let task = tasks.task_of(&claim_id).await?.filter(|task| is_visible(&principal.scope, task));
+    let task = tasks.task_of(&claim_id).await?.filter(|task| task.is_in(&principal.scope));
     task.ok_or_else(unknown_claim)?;
     Ok(Json(tasks.read_log(&claim_id, params.from).await?.into()))
 }
@@ -267,7 +261,7 @@ async fn handle_list(
     for org in orgs.iter().filter(|org| cursor.as_ref().is_none_or(|cursor| cursor.org <= **org)) {
         let after = cursor.as_ref().filter(|cursor| cursor.org == *org).map(|cursor| cursor.after);
         let limit = params.limit - listed.len();
-        let page = tasks.list(org, &filter, |task| is_visible(&principal.scope, task), limit, after).await?;
+        let page = tasks.list(org, &filter, |task| task.is_in(&principal.scope), limit, after).await?;
         let name = registry.name_of_stored(org);
         listed.extend(page.tasks.into_iter().map(|task| ListedTask::new(task, name.to_owned())));
         if let Some(after) = page.next {
@@ -277,10 +271,6 @@ async fn handle_list(
     }
     let cursor = next.clone();
     Ok(with_next_link(Json(TaskList { tasks: listed, next }), &uri, cursor.as_deref()))
-}
-
-fn is_visible(scope: &Scope, task: &Task) -> bool {
-    scope.includes_repo(&task.org, &task.repo)
 }
 
 /// Returns the storage keys of the organizations that the principal sees.

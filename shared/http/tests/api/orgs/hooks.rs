@@ -9,14 +9,14 @@ use crate::support::{TestData, acme, check_snapshot, fixed_clock, get, get_json}
 
 const HOOKS: &str = "/api/v1/orgs/ACME/hooks";
 
-async fn store(data: &TestData, state: &HookState) {
+pub(crate) async fn store(data: &TestData, state: &HookState) {
     let now = fixed_clock().now();
     let commit = RecordCommit::new(RecordCommitId::random());
     let commit = put_hook(commit, "acme", state, Expectation::Any, now).expect("a key");
     data.store.commit(&commit, now).await.expect("it is stored");
 }
 
-fn swept() -> HookState {
+pub(crate) fn swept() -> HookState {
     let at = |text: &str| text.parse().expect("a time");
     HookState {
         id: "org/acme/1".to_owned(),

@@ -7,7 +7,7 @@ mod coverage;
 mod csv;
 mod export;
 mod histogram;
-mod hooks;
+pub(crate) mod hooks;
 mod issues;
 mod list;
 mod listings;
