@@ -336,8 +336,8 @@ words! {
     agents_models: "Models", "モデル";
     agents_tools: "Tools that fail most", "失敗の多いツール";
     agents_rejections_note: "A call that a person refused is no error.", "人が拒否した呼び出しはエラーに含みません。";
-    agents_cost_by_model: "Cost by model", "モデル別の費用";
-    agents_cost_note: "List prices in US dollars, not what a subscription pays.", "米ドルの定価です。定額契約の支払額ではありません。";
+    agents_cost_by_model: "Cost by model, in US dollars", "モデル別の費用(米ドル)";
+    agents_cost_note: "List prices, not what a subscription pays.", "定価です。定額契約の支払額ではありません。";
     agent_sessions: "Sessions", "セッション";
     agent_active_hours: "Active time", "稼働時間";
     agent_session_hours: "Active time of a session, median", "セッションの稼働時間(中央値)";
