@@ -49,6 +49,14 @@ pub(crate) fn org(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses the login of a member.
+///
+/// # Errors
+/// If GitHub allows no such login.
+pub(crate) fn login(text: &str) -> Result<String, String> {
+    org(text).map_err(|_| "expected the login of a member, as in https://github.com/LOGIN".to_owned())
+}
+
 /// Parses the name of a repository, without its owner.
 ///
 /// # Errors
@@ -135,6 +143,8 @@ mod tests {
         for invalid in ["", "a b", "https://github.com/acme", "/", "a.b", "ä"] {
             assert!(org(invalid).is_err(), "{invalid}");
         }
+        assert_eq!(login("ann").unwrap(), "ann");
+        assert!(login("ann@example.org").unwrap_err().contains("member"));
         assert_eq!(repo("site.js").unwrap(), "site.js");
         assert!(repo("acme/site").unwrap_err().contains("without its owner: site"));
         assert!(repo("").is_err());

@@ -15,6 +15,7 @@ mod public_answers;
 mod public_errors;
 mod schema;
 mod serving;
+mod sessions;
 mod support;
 mod tasks;
 mod webhook;

@@ -65,7 +65,7 @@ const AGENT_PATHS: [&str; 11] = [
 ];
 
 /// The routes that take JSON.
-const POST_PATHS: [&str; 18] = [
+const POST_PATHS: [&str; 19] = [
     "/api/v1/actions/{action_id}/resolve",
     "/api/v1/approvals/{action_id}/approve",
     "/api/v1/approvals/{action_id}/link",
@@ -75,6 +75,7 @@ const POST_PATHS: [&str; 18] = [
     "/api/v1/create-issue",
     "/api/v1/create-pr",
     "/api/v1/request-task",
+    SESSIONS_PATH,
     "/api/v1/tasks/{claim_id}/complete",
     "/api/v1/tasks/{claim_id}/fail",
     "/api/v1/tasks/{claim_id}/heartbeat",
@@ -86,6 +87,9 @@ const POST_PATHS: [&str; 18] = [
     "/create-pr",
 ];
 
+/// The route that takes session events.
+const SESSIONS_PATH: &str = "/api/v1/sessions";
+
 /// The route that takes no body: there is nothing to say.
 const RETRY_PATH: &str = "/api/v1/actions/{action_id}/retry";
 
@@ -93,7 +97,7 @@ const RETRY_PATH: &str = "/api/v1/actions/{action_id}/retry";
 const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 84] = [
+const SCHEMAS: [&str; 89] = [
     "Action",
     "ActionAnswer",
     "ActionApproval",
@@ -163,6 +167,8 @@ const SCHEMAS: [&str; 84] = [
     "PreviousRange",
     "PreviousValues",
     "Problem",
+    "PushedSessionEvent",
+    "RefusedSessionEvent",
     "Rejection",
     "Repo",
     "RepoHistogram",
@@ -171,6 +177,9 @@ const SCHEMAS: [&str; 84] = [
     "RepoSeriesOfMetrics",
     "Repos",
     "Resolution",
+    "SessionFacts",
+    "SessionPush",
+    "SessionsPushed",
     "SomeMetricValues",
     "TaskAssignment",
     "TaskIssue",
@@ -255,7 +264,8 @@ async fn routes_that_take_json_describe_it() {
         }
         assert!(!responses.contains_key("304"), "{path}");
         assert_eq!(responses.contains_key("204"), path.ends_with("request-task"), "{path}");
-        assert_eq!(responses.contains_key("409"), !path.ends_with("request-task"), "{path}");
+        let has_conflicts = !path.ends_with("request-task") && path != SESSIONS_PATH;
+        assert_eq!(responses.contains_key("409"), has_conflicts, "{path}");
         let requests_action = responses.contains_key("202");
         assert_eq!(
             requests_action,
