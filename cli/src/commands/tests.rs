@@ -1,11 +1,16 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser;
 use gam_client::SubjectRef;
+use gam_lake::FileStore;
 use gam_model::Grain;
 use gam_query::{MetricValue, RowSubject};
 
-use super::{demo, export, show};
+use super::{demo, export, ingest, show};
 use crate::api::ApiClient;
 use crate::cli::{Cli, CliCommand};
 use crate::console::Console;
@@ -93,4 +98,99 @@ async fn missing_data_is_an_error() {
     let days = ["show", ORG, "--since", "2026-03-02", "--until", "2026-03-02"];
     let error = query_view(dir.path(), &days).await.err().expect("the range is empty");
     assert_eq!(exit_status(&error), Exit::Usage);
+}
+
+/// Returns a line of a log of Claude Code: a response of the first of March 2026.
+fn response_line(number: u32) -> String {
+    let id = format!("msg_watch_{number}");
+    let message = serde_json::json!({
+        "id": id, "model": "claude-opus-4-6", "role": "assistant", "content": [],
+        "usage": { "input_tokens": 1, "output_tokens": 2 },
+    });
+    let record = serde_json::json!({
+        "type": "assistant", "sessionId": "s1", "uuid": id, "timestamp": format!("2026-03-01T10:00:{number:02}.000Z"),
+        "cwd": "/nowhere", "version": "2.1.39", "message": message,
+    });
+    format!("{record}\n")
+}
+
+/// Returns how many of the first responses are in the lake.
+async fn ingested_responses(dir: &Path) -> usize {
+    let ids: BTreeSet<String> =
+        (0..60).map(|number| format!("agent:claude:response:msg_watch_{number}")).collect();
+    let lake = FileStore::open_for_reading(&dir.join("lake"));
+    let month = gam_model::Month::parse("2026-03").unwrap();
+    gam_lake::sessions::rows_by_id(&lake, ORG, month, ids).await.map_or(0, |rows| rows.len())
+}
+
+async fn wait_for_responses(dir: &Path, expected: usize) {
+    let arrived = async {
+        while ingested_responses(dir).await != expected {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), arrived)
+        .await
+        .unwrap_or_else(|_| panic!("not {expected} responses in time"));
+}
+
+fn ingest_args(dir: &Path, more: &[&str]) -> (CliSession, ingest::IngestArgs) {
+    let logs = dir.join("logs");
+    let args = ["ingest", "sessions", logs.to_str().unwrap(), "--org", ORG, "--member", "ann"];
+    let (session, CliCommand::Ingest(args)) =
+        session(dir, &[&args[..], &["--repo", "web-app"], more].concat())
+    else {
+        panic!("it is not ingest")
+    };
+    (session, args)
+}
+
+#[tokio::test]
+async fn a_watch_ingests_lines_as_they_come_and_survives_a_broken_lake() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    generate_sample(dir).await;
+    let logs = dir.join("logs");
+    fs::create_dir(&logs).unwrap();
+    let (first, second) = (response_line(1), response_line(2));
+    let (start, rest) = second.split_at(second.len() / 2);
+    fs::write(logs.join("s1.jsonl"), format!("{first}{start}")).unwrap();
+    let (session, args) = ingest_args(dir, &["--watch"]);
+    let changes = async {
+        wait_for_responses(dir, 1).await;
+        let append = |text: &str| {
+            let mut file = fs::OpenOptions::new().append(true).open(logs.join("s1.jsonl")).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        append(rest);
+        wait_for_responses(dir, 2).await;
+        fs::create_dir(logs.join("new")).unwrap();
+        fs::write(logs.join("new/s2.jsonl"), response_line(3)).unwrap();
+        wait_for_responses(dir, 3).await;
+        // The lake is away for some time.
+        fs::rename(dir.join("lake"), dir.join("away")).unwrap();
+        fs::write(dir.join("lake"), "").unwrap();
+        append(&response_line(4));
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        fs::remove_file(dir.join("lake")).unwrap();
+        fs::rename(dir.join("away"), dir.join("lake")).unwrap();
+        wait_for_responses(dir, 4).await;
+    };
+    tokio::select! {
+        ended = ingest::run(Ok(session), args) => panic!("the watch ended: {:?}", ended.map_err(|error| error.to_string())),
+        () = changes => {}
+    }
+}
+
+#[tokio::test]
+async fn a_watch_fails_at_once_if_only_the_user_can_help() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("logs")).unwrap();
+    let (session, args) = ingest_args(dir.path(), &["--watch"]);
+    let error = ingest::run(Ok(session), args).await.err().expect("nothing was collected");
+    assert!(error.to_string().contains("github-metrics collect"), "{error}");
+    let (session, args) = ingest_args(dir.path(), &["--watch", "--dry-run"]);
+    let error = ingest::run(Ok(session), args).await.err().expect("a dry run writes nothing");
+    assert_eq!(exit_status(&error), Exit::Usage);
+    assert!(error.to_string().contains("leave out one of them"), "{error}");
 }
