@@ -141,8 +141,8 @@ impl PushedSessions {
         events: &[SessionEvent],
     ) -> Result<Vec<FieldText>, PushError> {
         let now = self.clock.now();
-        let mut open = events.iter().map(|event| Ok((key(org, &event.id)?, &event.id)));
-        let mut open = open.by_ref().collect::<Result<Vec<_>, StoreError>>()?;
+        let keys = events.iter().map(|event| Ok((key(org, &event.id)?, &event.id)));
+        let mut open = keys.collect::<Result<Vec<_>, StoreError>>()?;
         let mut foreign = Vec::new();
         for _ in 0..MAX_CONFLICTS {
             if open.is_empty() {

@@ -99,7 +99,7 @@ fn id(number: u32) -> String {
 
 fn event(number: u32) -> Value {
     json!({
-        "event_id": id(number), "version": 12, "kind": "agent_response", "repo": "site",
+        "event_id": id(number), "version": 1_858_453_322_596_352_002_i64, "kind": "agent_response", "repo": "site",
         "occurred_at": "2024-03-09T10:00:00Z", "reading": 1, "agent": "claude", "session": "s1",
         "facts": { "model": "claude-opus-4-6", "input_tokens": 3, "output_tokens": 10, "is_final": true },
     })

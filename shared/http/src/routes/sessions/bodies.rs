@@ -13,8 +13,8 @@ use crate::openapi::schema_name;
 const FIRST_TIME: &str = "2023-01-01T00:00:00Z";
 /// How far the clock of another machine may be ahead.
 const MAX_AHEAD: TimeDelta = TimeDelta::days(1);
-/// The greatest version of an event, and of the code that read it.
-const MAX_VERSION: i64 = 1_000_000_000_000_000;
+/// The greatest version of the code that read an event.
+const MAX_READING: i64 = 1_000_000;
 
 /// Events of sessions on another machine.
 #[derive(Deserialize, ToSchema)]
@@ -96,9 +96,11 @@ impl PushedSessionEvent {
         if !self.event_id.is_hashed() && !self.event_id.as_str().starts_with(&self.id_prefix()) {
             return invalid(format!("its `event_id` must begin with {}", self.id_prefix()));
         }
-        for (name, number) in [("version", self.version), ("reading", self.reading)] {
-            if !(0..=MAX_VERSION).contains(&number) {
-                return invalid(format!("`{name}` is {number}: expected 0 to {MAX_VERSION}"));
+        // Versions of some kinds use all 63 bits.
+        let numbers = [("version", self.version, i64::MAX), ("reading", self.reading, MAX_READING)];
+        for (name, number, max) in numbers {
+            if !(0..=max).contains(&number) {
+                return invalid(format!("`{name}` is {number}: expected 0 to {max}"));
             }
         }
         let times = [("occurred_at", Some(self.occurred_at)), ("started_at", self.facts.started_at)];
