@@ -10,6 +10,8 @@ use gam_query::BotFilter;
 
 /// The longest duration that an option takes.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest duration that looks back.
+const MAX_LONG_DURATION: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// The shortest interval between two rounds.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest login of an organization, in bytes.
@@ -93,6 +95,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if duration > MAX_DURATION { Err("expected at most 30 days".to_owned()) } else { Ok(duration) }
 }
 
+/// Parses a duration of at most ten years.
+///
+/// # Errors
+/// If the text is not a duration, or the duration is too long.
+pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a duration such as 30d or 12w"))?;
+    if duration > MAX_LONG_DURATION { Err("expected at most 3650 days".to_owned()) } else { Ok(duration) }
+}
+
 /// Parses a duration of at least a second.
 ///
 /// # Errors
@@ -158,5 +170,7 @@ mod tests {
             assert!(duration(invalid).is_err(), "{invalid}");
         }
         assert!(interval("0s").is_err());
+        assert_eq!(long_duration("90d").unwrap().as_secs(), 90 * 24 * 3600);
+        assert!(long_duration("20years").is_err() && long_duration("-1d").is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 mod auto;
 mod hook;
+mod prune;
 mod push;
 mod report;
 mod scan;
@@ -30,6 +31,7 @@ Examples:
   github-metrics ingest sessions --org acme --watch     until Ctrl-C: new lines within seconds
   github-metrics ingest sessions --org acme --push https://metrics.example.com
   github-metrics ingest hook install --org acme         from now on, with every session
+  github-metrics ingest prune --org acme                which old logs could be deleted
 
 No prompt, output, path, command or address leaves the logs: only ids, times, models, token counts,
 names of tools, outcomes, line counts, repository and branch.";
@@ -48,6 +50,8 @@ enum IngestAction {
     Sessions(Box<SessionsArgs>),
     /// Have Claude Code run `ingest sessions` by itself
     Hook(hook::HookArgs),
+    /// Delete old session logs of which everything was ingested
+    Prune(prune::PruneArgs),
 }
 
 /// Arguments of `ingest sessions`.
@@ -122,5 +126,6 @@ pub(crate) async fn run(session: anyhow::Result<CliSession>, args: IngestArgs) -
         IngestAction::Sessions(args) if args.watch => watch::run(&session?, *args).await,
         IngestAction::Sessions(args) => sessions::run(&session?, &args).await,
         IngestAction::Hook(args) => hook::run(&session?, &args),
+        IngestAction::Prune(args) => prune::run(&session?, &args).await,
     }
 }

@@ -31,6 +31,12 @@ impl FileVersion {
         Some(FileVersion { size: metadata.len(), modified_ms: u64::try_from(modified.as_millis()).ok()? })
     }
 
+    /// Returns when the file was changed last, UTC.
+    pub(crate) fn modified_at(self) -> DateTime<Utc> {
+        let milliseconds = i64::try_from(self.modified_ms).unwrap_or(i64::MAX);
+        DateTime::from_timestamp_millis(milliseconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
     /// Returns the size in bytes.
     pub(crate) fn size(self) -> u64 {
         self.size
@@ -75,6 +81,9 @@ pub(crate) struct IngestedFiles {
     /// When the last run ended, UTC.
     #[serde(default)]
     pub(crate) ingested_at: Option<DateTime<Utc>>,
+    /// The server that took the events; `None` if they went to the lake.
+    #[serde(default)]
+    pub(crate) pushed_to: Option<String>,
     /// The files, by path.
     pub(crate) files: BTreeMap<String, IngestedFile>,
 }
@@ -104,6 +113,11 @@ impl IngestState {
     pub(crate) fn files(&self, org: &str, options: &str) -> BTreeMap<String, IngestedFile> {
         let ingested = self.orgs.get(org).filter(|ingested| ingested.options == options);
         ingested.map(|ingested| ingested.files.clone()).unwrap_or_default()
+    }
+
+    /// Returns what was ingested of the organization under the options of the last run.
+    pub(crate) fn ingested(&self, org: &str) -> Option<&IngestedFiles> {
+        self.orgs.get(org)
     }
 
     /// Returns when the last run ended, of whichever organization; `None` if there was none, or an older program made it.
@@ -208,7 +222,7 @@ mod tests {
             BTreeMap::from([("/log".to_owned(), IngestedFile { is_complete: true, ..ingested(version) })]);
         state.set_files(
             "acme",
-            IngestedFiles { options: "a".to_owned(), files: files.clone(), ingested_at: None },
+            IngestedFiles { options: "a".to_owned(), files: files.clone(), ..IngestedFiles::default() },
         );
         locked.write(&state).unwrap();
         let state = read_unlocked(directory.path());

@@ -79,7 +79,8 @@ impl LogScan {
             let known = if args.again { BTreeMap::new() } else { state.files(&rules.org, &options) };
             let outcome = IngestOutcome { files: files.len(), ..IngestOutcome::default() };
             // Files that are gone stay: they may come back, and what was read of them stays in the lake, too.
-            let ingested = IngestedFiles { options, files: known, ingested_at: Some(now) };
+            let pushed_to = args.push.clone();
+            let ingested = IngestedFiles { options, ingested_at: Some(now), pushed_to, files: known };
             let is_changed = |(file, version): &(LogFile, Option<FileVersion>)| {
                 !version.is_some_and(|version| ingested.has(&file.path.to_string_lossy(), version, now))
             };

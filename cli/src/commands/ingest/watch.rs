@@ -49,6 +49,8 @@ pub(super) async fn run(session: &CliSession, args: SessionsArgs) -> anyhow::Res
         ));
     }
     let directories = LogDirectories::of_settings(&session.settings);
+    // A path that does not exist now is a mistake. Later it is a failure like others.
+    find_logs(&directories, &args)?;
     let pusher = pusher(session, &args)?;
     let watch = Watch { session, directories, pusher, args, rounds: Rounds::default() };
     tokio::select! {
