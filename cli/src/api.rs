@@ -47,14 +47,21 @@ impl ApiClient {
     /// If the store cannot be opened, or a token cannot be read.
     pub(crate) async fn new(settings: &CliSettings) -> anyhow::Result<Self> {
         if let Some(base) = &settings.api {
-            let token = settings.api_token.read()?.map(|token| token.expose().to_owned().into());
-            let transport =
-                HttpTransport::new(base.clone(), token).map_err(api_error("the API".to_owned()))?;
-            return Ok(ApiClient { client: Client::new(transport), store: None });
+            return Self::of_server(settings, base);
         }
         let store = OpenStore::open_existing(settings).await?;
         let router = gam_http::router(store.api_ports_for_reading());
         Ok(ApiClient { client: Client::new(RouterTransport(router)), store: Some(store) })
+    }
+
+    /// Creates a client of the server at an address, which gets the token of the settings.
+    ///
+    /// # Errors
+    /// If the token cannot be read, or there can be no connection.
+    pub(crate) fn of_server(settings: &CliSettings, base: &Url) -> anyhow::Result<Self> {
+        let token = settings.api_token.read()?.map(|token| token.expose().to_owned().into());
+        let transport = HttpTransport::new(base.clone(), token).map_err(api_error("the API".to_owned()))?;
+        Ok(ApiClient { client: Client::new(transport), store: None })
     }
 
     /// Sends a request of the client.

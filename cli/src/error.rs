@@ -44,6 +44,12 @@ pub(crate) fn is_not_found(error: &anyhow::Error) -> bool {
     error.downcast_ref::<CliError>().is_some_and(|error| error.is_not_found)
 }
 
+/// Returns whether this program refused to do something, so that trying again without a change does not help. Other
+/// errors come from a lake, a store or a network.
+pub(crate) fn is_own(error: &anyhow::Error) -> bool {
+    error.chain().any(<dyn std::error::Error>::is::<CliError>)
+}
+
 /// The reader of stdout has closed it, as `head` does. This ends the run, but is not a failure.
 #[derive(Debug)]
 pub(crate) struct OutputClosed;

@@ -19,8 +19,8 @@ use gam_store::{Checkpoint, NameKind, RecordStore};
 use gam_store_sql::SqliteStore;
 use gam_work::actions::{Actions, GitHubActions};
 use gam_work::tasks::Tasks;
-use gam_work::{IssueFollower, IssueReader};
-use gam_work_ports::{GitHubWriter, LakeActionSettings};
+use gam_work::{IssueFollower, IssueReader, PushedSessions};
+use gam_work_ports::{GitHubWriter, LakeActionSettings, LakeSessionInbox};
 
 use crate::aws;
 use crate::error::failure;
@@ -314,6 +314,12 @@ impl OpenStore {
             Some(writer) => Some(writer.records.clone()),
             None => self.is_writable.then(|| self.ports.records.clone()),
         }
+    }
+
+    /// Returns what takes session events of other machines into a lake, or `None` if the user may only read the store.
+    pub(crate) fn pushed_sessions(&self, inbox: &LakeSessionInbox) -> Option<PushedSessions> {
+        let records = self.writable_records()?;
+        Some(PushedSessions::new(records, Arc::new(inbox.clone()), self.clock.clone()))
     }
 
     /// Returns what counts refused requests, or `None` if the user may only read the store.

@@ -6,4 +6,4 @@ mod values;
 
 pub(crate) use global::{GlobalOptions, LogFormat, OutputFormat, TerminalVariables, Variables};
 pub(crate) use groups::{BotsOption, ConfigOption, GitHubOptions, ListenOption};
-pub(crate) use values::{day, grain_parser, interval, org, repo};
+pub(crate) use values::{day, grain_parser, interval, login, long_duration, org, repo};

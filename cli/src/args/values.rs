@@ -10,6 +10,8 @@ use gam_query::BotFilter;
 
 /// The longest duration that an option takes.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The longest duration that looks back.
+const MAX_LONG_DURATION: Duration = Duration::from_secs(3650 * 24 * 3600);
 /// The shortest interval between two rounds.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest login of an organization, in bytes.
@@ -49,6 +51,14 @@ pub(crate) fn org(text: &str) -> Result<String, String> {
     }
 }
 
+/// Parses the login of a member.
+///
+/// # Errors
+/// If GitHub allows no such login.
+pub(crate) fn login(text: &str) -> Result<String, String> {
+    org(text).map_err(|_| "expected the login of a member, as in https://github.com/LOGIN".to_owned())
+}
+
 /// Parses the name of a repository, without its owner.
 ///
 /// # Errors
@@ -83,6 +93,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; expected a duration such as 90s, 15m or 1h"))?;
     if duration > MAX_DURATION { Err("expected at most 30 days".to_owned()) } else { Ok(duration) }
+}
+
+/// Parses a duration of at most ten years.
+///
+/// # Errors
+/// If the text is not a duration, or the duration is too long.
+pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; expected a duration such as 30d or 12w"))?;
+    if duration > MAX_LONG_DURATION { Err("expected at most 3650 days".to_owned()) } else { Ok(duration) }
 }
 
 /// Parses a duration of at least a second.
@@ -135,6 +155,8 @@ mod tests {
         for invalid in ["", "a b", "https://github.com/acme", "/", "a.b", "ä"] {
             assert!(org(invalid).is_err(), "{invalid}");
         }
+        assert_eq!(login("ann").unwrap(), "ann");
+        assert!(login("ann@example.org").unwrap_err().contains("member"));
         assert_eq!(repo("site.js").unwrap(), "site.js");
         assert!(repo("acme/site").unwrap_err().contains("without its owner: site"));
         assert!(repo("").is_err());
@@ -148,5 +170,7 @@ mod tests {
             assert!(duration(invalid).is_err(), "{invalid}");
         }
         assert!(interval("0s").is_err());
+        assert_eq!(long_duration("90d").unwrap().as_secs(), 90 * 24 * 3600);
+        assert!(long_duration("20years").is_err() && long_duration("-1d").is_err());
     }
 }

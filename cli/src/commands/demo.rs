@@ -107,7 +107,7 @@ async fn generate_and_serve(
     let shutdown = async { _ = signals::wait_for_stop_signal().await };
     // The organization is made up, and one of its name on GitHub belongs to somebody else.
     let ports = data.store.api_ports_without_github();
-    server.serve((session, &data.store), ports, access, Some(&webhooks), shutdown).await?;
+    server.serve((session, &data.store), ports, access, (Some(&webhooks), None), shutdown).await?;
     Ok(Exit::Success)
 }
 

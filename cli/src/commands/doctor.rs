@@ -1,5 +1,7 @@
 //! `doctor`: checks what the other commands need. Each line says what to do about a problem.
 
+mod sessions;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
@@ -166,6 +168,7 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
     findings.extend(check_store(settings).await);
     findings.extend(check_snapshots(settings).await);
     findings.extend(check_channels(settings).await);
+    findings.extend(sessions::check(session).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
             .iter()

@@ -95,7 +95,8 @@ pub(crate) const EXIT_CODES: &str = "\
   2         invalid arguments, variables or configuration
   3         partial success: messages name what failed, the rest is saved
   75        stopped at GitHub's rate limit or at --budget; progress is saved
-  130, 143  stopped by Ctrl-C or SIGTERM; progress is saved (serve, up and demo exit with 0)
+  130, 143  stopped by Ctrl-C or SIGTERM; progress is saved (serve, up, demo, worker
+            and ingest sessions --watch exit with 0)
 
 Data goes to stdout, progress and errors to stderr.
 ";

@@ -2,8 +2,12 @@
 
 mod auto;
 mod hook;
+mod prune;
+mod push;
 mod report;
+mod scan;
 mod sessions;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -11,6 +15,8 @@ use chrono::NaiveDate;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use gam_model::CodingAgent;
+
+pub(crate) use self::hook::{ClaudeSettings, read_claude_settings};
 
 use crate::args;
 use crate::exit::Exit;
@@ -22,7 +28,10 @@ Examples:
   github-metrics ingest sessions --org acme --dry-run   every field that would leave this machine
   github-metrics ingest sessions --org acme             the logs in your home directory
   github-metrics ingest sessions logs/ --org acme --member ann --repo site
+  github-metrics ingest sessions --org acme --watch     until Ctrl-C: new lines within seconds
+  github-metrics ingest sessions --org acme --push https://metrics.example.com
   github-metrics ingest hook install --org acme         from now on, with every session
+  github-metrics ingest prune --org acme                which old logs could be deleted
 
 No prompt, output, path, command or address leaves the logs: only ids, times, models, token counts,
 names of tools, outcomes, line counts, repository and branch.";
@@ -41,6 +50,8 @@ enum IngestAction {
     Sessions(Box<SessionsArgs>),
     /// Have Claude Code run `ingest sessions` by itself
     Hook(hook::HookArgs),
+    /// Delete old session logs of which everything was ingested
+    Prune(prune::PruneArgs),
 }
 
 /// Arguments of `ingest sessions`.
@@ -73,9 +84,16 @@ struct SessionsArgs {
     /// Read files again that did not change
     #[arg(long)]
     again: bool,
+    /// Send the events to this server instead of the lake. GITHUB_METRICS_TOKEN is a token with the role worker and the
+    /// member whose sessions they are
+    #[arg(long, value_name = "URL")]
+    push: Option<String>,
     /// Show every field that would leave this machine, and write nothing
     #[arg(long, conflicts_with = "auto")]
     dry_run: bool,
+    /// Then wait for new lines, and ingest them too, until Ctrl-C or SIGTERM
+    #[arg(long, conflicts_with = "auto")]
+    watch: bool,
     /// Run as a hook: reads a JSON object from stdin, prints nothing, always exits with 0, and logs to ingest.log in
     /// the data directory
     #[arg(long)]
@@ -105,7 +123,9 @@ fn repository_rule(text: &str) -> Result<RepositoryRule, String> {
 pub(crate) async fn run(session: anyhow::Result<CliSession>, args: IngestArgs) -> anyhow::Result<Exit> {
     match args.action {
         IngestAction::Sessions(args) if args.auto => Ok(auto::run(session, &args).await),
+        IngestAction::Sessions(args) if args.watch => watch::run(&session?, *args).await,
         IngestAction::Sessions(args) => sessions::run(&session?, &args).await,
         IngestAction::Hook(args) => hook::run(&session?, &args),
+        IngestAction::Prune(args) => prune::run(&session?, &args).await,
     }
 }

@@ -11,6 +11,7 @@ use gam_access::{Role, TokenSecret};
 use gam_http::{
     AccessControl, AllowedHosts, AllowedOrigins, ApiPorts, OriginHasher, ServeLimits, TokenSource,
 };
+use gam_work_ports::LakeSessionInbox;
 use tokio::net::TcpListener;
 
 use crate::actions;
@@ -122,7 +123,7 @@ impl BoundServer {
         (session, store): (&CliSession, &OpenStore),
         ports: ApiPorts,
         access: AccessControl,
-        webhooks: Option<&Webhooks>,
+        (webhooks, inbox): (Option<&Webhooks>, Option<&LakeSessionInbox>),
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         session.console.print_notice(format!("listening on http://{}", self.address));
@@ -130,6 +131,9 @@ impl BoundServer {
         let mut router = gam_http::guarded_router(ports, access.clone(), self.origins);
         router = gam_http::with_notifications(router, notify::page_ports(store));
         router = gam_http::with_service_metrics(router, Arc::new(StoreMetrics::new(store)));
+        if let Some(sessions) = inbox.and_then(|inbox| store.pushed_sessions(inbox)) {
+            router = gam_http::with_pushed_sessions(router, sessions);
+        }
         if let Some(webhooks) = webhooks {
             router = router.merge(gam_http::webhook_router(webhooks.ports()));
             let path = gam_http::WEBHOOK_PATH;
@@ -241,8 +245,11 @@ async fn serve_store(session: &CliSession, server: BoundServer, store: &OpenStor
     };
     let webhooks = store.webhooks(&session.settings, github.as_ref(), &[])?;
     let drain_ports = audit_log::drain_ports(session, store).await;
+    // The next aggregation merges what other machines push.
+    let inbox = drain_ports.as_ref().map(|ports| LakeSessionInbox::new(ports.objects.clone()));
+    let hosted = (webhooks.as_ref(), inbox.as_ref());
     let served = tokio::select! {
-        served = server.serve((session, store), ports, access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve((session, store), ports, access, hosted, shutdown) => served,
         () = audit_log::keep_drained(session, store, drain_ports.as_ref()) => Ok(()),
         () = notify::keep_sending(session, store) => Ok(()),
     };

@@ -1,11 +1,18 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser;
+use gam_access::{NewToken, Role, Scope};
+use gam_aggregate::aggregate_sessions;
 use gam_client::SubjectRef;
+use gam_lake::FileStore;
 use gam_model::Grain;
 use gam_query::{MetricValue, RowSubject};
 
-use super::{demo, export, show};
+use super::{demo, export, ingest, serve, show};
 use crate::api::ApiClient;
 use crate::cli::{Cli, CliCommand};
 use crate::console::Console;
@@ -136,4 +143,224 @@ async fn missing_data_is_an_error() {
     let days = ["show", ORG, "--since", "2026-03-02", "--until", "2026-03-02"];
     let error = query_view(dir.path(), &days).await.err().expect("the range is empty");
     assert_eq!(exit_status(&error), Exit::Usage);
+}
+
+/// Returns a line of a log of Claude Code: a response of the first of March 2026.
+fn response_line(number: u32) -> String {
+    let id = format!("msg_watch_{number}");
+    let message = serde_json::json!({
+        "id": id, "model": "claude-opus-4-6", "role": "assistant", "content": [],
+        "usage": { "input_tokens": 1, "output_tokens": 2 },
+    });
+    let record = serde_json::json!({
+        "type": "assistant", "sessionId": "s1", "uuid": id, "timestamp": format!("2026-03-01T10:00:{number:02}.000Z"),
+        "cwd": "/nowhere", "version": "2.1.39", "message": message,
+    });
+    format!("{record}\n")
+}
+
+/// Returns how many of the first responses are in the lake.
+async fn ingested_responses(dir: &Path) -> usize {
+    let ids: BTreeSet<String> =
+        (0..60).map(|number| format!("agent:claude:response:msg_watch_{number}")).collect();
+    let lake = FileStore::open_for_reading(&dir.join("lake"));
+    let month = gam_model::Month::parse("2026-03").unwrap();
+    gam_lake::sessions::rows_by_id(&lake, ORG, month, ids).await.map_or(0, |rows| rows.len())
+}
+
+async fn wait_for_responses(dir: &Path, expected: usize) {
+    let arrived = async {
+        while ingested_responses(dir).await != expected {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), arrived)
+        .await
+        .unwrap_or_else(|_| panic!("not {expected} responses in time"));
+}
+
+fn ingest_args(dir: &Path, more: &[&str]) -> (CliSession, ingest::IngestArgs) {
+    let logs = dir.join("logs");
+    let args = ["ingest", "sessions", logs.to_str().unwrap(), "--org", ORG, "--member", "ann"];
+    let (session, CliCommand::Ingest(args)) =
+        session(dir, &[&args[..], &["--repo", "web-app"], more].concat())
+    else {
+        panic!("it is not ingest")
+    };
+    (session, args)
+}
+
+#[tokio::test]
+async fn a_watch_ingests_lines_as_they_come_and_survives_a_broken_lake() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    generate_sample(dir).await;
+    let logs = dir.join("logs");
+    fs::create_dir(&logs).unwrap();
+    let (first, second) = (response_line(1), response_line(2));
+    let (start, rest) = second.split_at(second.len() / 2);
+    fs::write(logs.join("s1.jsonl"), format!("{first}{start}")).unwrap();
+    let (session, args) = ingest_args(dir, &["--watch"]);
+    let changes = async {
+        wait_for_responses(dir, 1).await;
+        let append = |text: &str| {
+            let mut file = fs::OpenOptions::new().append(true).open(logs.join("s1.jsonl")).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        append(rest);
+        wait_for_responses(dir, 2).await;
+        fs::create_dir(logs.join("new")).unwrap();
+        fs::write(logs.join("new/s2.jsonl"), response_line(3)).unwrap();
+        wait_for_responses(dir, 3).await;
+        // The lake is away for some time.
+        fs::rename(dir.join("lake"), dir.join("away")).unwrap();
+        fs::write(dir.join("lake"), "").unwrap();
+        append(&response_line(4));
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        fs::remove_file(dir.join("lake")).unwrap();
+        fs::rename(dir.join("away"), dir.join("lake")).unwrap();
+        wait_for_responses(dir, 4).await;
+    };
+    tokio::select! {
+        ended = ingest::run(Ok(session), args) => panic!("the watch ended: {:?}", ended.map_err(|error| error.to_string())),
+        () = changes => {}
+    }
+}
+
+#[tokio::test]
+async fn a_watch_fails_at_once_if_only_the_user_can_help() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("logs")).unwrap();
+    let (session, args) = ingest_args(dir.path(), &["--watch"]);
+    let error = ingest::run(Ok(session), args).await.err().expect("nothing was collected");
+    assert!(error.to_string().contains("github-metrics collect"), "{error}");
+    let (session, args) = ingest_args(dir.path(), &["--watch", "--dry-run"]);
+    let error = ingest::run(Ok(session), args).await.err().expect("a dry run writes nothing");
+    assert_eq!(exit_status(&error), Exit::Usage);
+    assert!(error.to_string().contains("leave out one of them"), "{error}");
+}
+
+#[tokio::test]
+async fn pruning_deletes_only_logs_of_which_everything_is_in_the_lake() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    generate_sample(dir).await;
+    let logs = dir.join("logs");
+    fs::create_dir(&logs).unwrap();
+    let unknown = "{\"type\":\"wiki\",\"version\":\"3.0.0\"}\n";
+    let line = response_line(3);
+    let foreign = line.replace("/nowhere", "/elsewhere");
+    fs::write(logs.join("whole.jsonl"), response_line(1)).unwrap();
+    fs::write(logs.join("unknown.jsonl"), format!("{}{unknown}", response_line(2))).unwrap();
+    fs::write(logs.join("torn.jsonl"), format!("{line}{}", &line[..line.len() / 2])).unwrap();
+    fs::write(logs.join("foreign.jsonl"), foreign).unwrap();
+    let prune = async |more: &[&str]| {
+        let words = ["ingest", "prune", logs.to_str().unwrap(), "--org", ORG];
+        let (session, CliCommand::Ingest(args)) = session(dir, &[&words[..], more].concat()) else {
+            panic!("it is not ingest")
+        };
+        assert_eq!(ingest::run(Ok(session), args).await.unwrap(), Exit::Success);
+        let mut names: Vec<String> = fs::read_dir(&logs)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let all = ["foreign.jsonl", "torn.jsonl", "unknown.jsonl", "whole.jsonl"];
+    assert_eq!(prune(&["--older-than", "0s", "--yes"]).await, all, "nothing was ingested");
+    let ingest_sessions = async |rule: &str, more: &[&str]| {
+        let words =
+            ["ingest", "sessions", logs.to_str().unwrap(), "--org", ORG, "--member", "ann", "--repo", rule];
+        let (session, CliCommand::Ingest(args)) = session(dir, &[&words[..], more].concat()) else {
+            panic!("it is not ingest")
+        };
+        ingest::run(Ok(session), args).await.unwrap();
+    };
+    ingest_sessions("/nowhere=web-app", &[]).await;
+    assert_eq!(prune(&["--older-than", "0s"]).await, all, "--yes is missing");
+    assert_eq!(prune(&["--yes"]).await, all, "they are new");
+    // The lake has lost the rows, and the state does not know.
+    fs::rename(dir.join("lake/sessions"), dir.join("away")).unwrap();
+    assert_eq!(prune(&["--older-than", "0s", "--yes"]).await, all);
+    fs::rename(dir.join("away"), dir.join("lake/sessions")).unwrap();
+    let archive = dir.join("archive");
+    let archived = ["--older-than", "0s", "--yes", "--archive", archive.to_str().unwrap()];
+    assert_eq!(prune(&archived).await, all[..3]);
+    let copy = archive.join(logs.strip_prefix("/").unwrap()).join("whole.jsonl");
+    assert_eq!(fs::read_to_string(&copy).unwrap(), response_line(1));
+    // Another log of the same name does not replace the archived one.
+    fs::write(logs.join("whole.jsonl"), response_line(4)).unwrap();
+    assert_eq!(prune(&archived).await.len(), 4, "it is not ingested yet");
+    ingest_sessions("/nowhere=web-app", &[]).await;
+    assert_eq!(prune(&archived).await, all[..3]);
+    assert_eq!(fs::read_to_string(&copy).unwrap(), response_line(1));
+    assert_eq!(fs::read_to_string(copy.with_file_name("whole.jsonl.1")).unwrap(), response_line(4));
+}
+
+/// Returns a port that nobody listens on.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn a_laptop_pushes_sessions_to_a_server_that_is_away_at_first() {
+    // It is fine if another test has installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (server, laptop) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (server, laptop) = (server.path(), laptop.path());
+    generate_sample(server).await;
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let (server_session, CliCommand::Serve(serve_args)) =
+        session(server, &["serve", "--listen", &format!("127.0.0.1:{port}")])
+    else {
+        panic!("it is not serve")
+    };
+    let data = OpenData::open(&server_session.settings).await.unwrap();
+    let new = NewToken {
+        name: "laptop".to_owned(),
+        role: Role::Worker,
+        scope: Scope::All,
+        member: Some("ann".to_owned()),
+        expires_at: None,
+    };
+    let (secret, _) = data.store.tokens().create(new, "local").await.unwrap();
+    let logs = laptop.join("logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("s1.jsonl"), format!("{}{}", response_line(1), response_line(2))).unwrap();
+    let push = async |repo: &str, more: &[&str]| {
+        let words = ["--github-metrics-token", secret.expose(), "ingest", "sessions", logs.to_str().unwrap()];
+        let named = ["--org", ORG, "--repo", repo, "--push", &url];
+        let (session, CliCommand::Ingest(args)) = session(laptop, &[&words[..], &named, more].concat())
+        else {
+            panic!("it is not ingest")
+        };
+        ingest::run(Ok(session), args).await
+    };
+    assert_eq!(push("web-app", &["--dry-run"]).await.unwrap(), Exit::Success, "it needs no server");
+    let pushes = async {
+        // The server starts while the laptop tries.
+        assert_eq!(push("web-app", &[]).await.unwrap(), Exit::Success);
+        fs::write(logs.join("s2.jsonl"), response_line(3)).unwrap();
+        assert_eq!(push("web-app", &[]).await.unwrap(), Exit::Success);
+        assert_eq!(push("web-app", &["--again"]).await.unwrap(), Exit::Success);
+        fs::write(logs.join("s3.jsonl"), response_line(4)).unwrap();
+        assert_eq!(push("never-collected", &[]).await.unwrap(), Exit::Success, "it says what was refused");
+    };
+    let serving = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        serve::run(&server_session, serve_args).await
+    };
+    tokio::select! {
+        () = pushes => {}
+        served = serving => panic!("the server ended: {:?}", served.map_err(|error| error.to_string())),
+    }
+    aggregate_sessions(&data.aggregate_ports(), ORG).await.unwrap();
+    data.close().await;
+    assert_eq!(ingested_responses(server).await, 3);
+    assert!(!laptop.join("lake").exists() && !laptop.join("store.sqlite").exists());
+    let state = fs::read_to_string(laptop.join("ingested-sessions.json")).unwrap();
+    assert!(state.contains("read_again_at"), "what was refused is sent again: {state}");
 }

@@ -20,11 +20,13 @@ Examples:
   github-metrics token new admin --role admin
   github-metrics token new dashboard --role viewer --org acme --expires 90d
   github-metrics token new site-ci --role viewer --repo acme/site --expires 2027-01-01
+  github-metrics token new ann-laptop --role worker --member ann   pushes ann's session logs
   github-metrics token list
   github-metrics token revoke dashboard
 
-Roles: viewer reads; worker claims tasks; operator reads and requests actions; approver reads and
-decides about actions; auditor reads, the audit log too; admin does everything.
+Roles: viewer reads; worker claims tasks and pushes session logs; operator reads and requests
+actions; approver reads and decides about actions; auditor reads, the audit log too; admin does
+everything.
 Once a store has had a token, its servers require one of everybody. A revoked one is refused at once.";
 
 /// The principal of whoever runs this program on the store.
@@ -69,6 +71,9 @@ struct NewTokenArgs {
     /// Repository that it is limited to, as ORG/REPO; can be repeated
     #[arg(long, value_name = "ORG/REPO", value_parser = repo_of_org, conflicts_with = "org")]
     repo: Vec<(String, String)>,
+    /// Login of the member whose session logs its holder pushes [default: none]
+    #[arg(long, value_name = "LOGIN", value_parser = args::login)]
+    member: Option<String>,
     /// When it expires: a duration such as 90d, or a day, at its beginning in UTC [default: never]
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
@@ -169,7 +174,7 @@ fn new_token(registry: &OrgRegistry, args: NewTokenArgs, now: DateTime<Utc>) -> 
         Scope::All
     };
     let expires_at = args.expires.map(|expiry| expiry.resolve(now));
-    NewToken { name: args.name, role: args.role, scope, expires_at }
+    NewToken { name: args.name, role: args.role, scope, member: args.member, expires_at }
 }
 
 fn print_new(
@@ -260,6 +265,7 @@ fn as_json(registry: &OrgRegistry, token: &AccessToken) -> Value {
         "role": token.role.as_str(),
         "orgs": orgs,
         "repos": repos,
+        "member": token.member,
         "created_at": token.created_at,
         "expires_at": token.expires_at,
     })

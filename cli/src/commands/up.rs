@@ -8,6 +8,7 @@ use gam_collect::reconcile::is_due;
 use gam_collect::{CollectError, CollectRequest};
 use gam_github::Client;
 use gam_model::Clock;
+use gam_work_ports::LakeSessionInbox;
 
 use super::serve::BoundServer;
 use super::{aggregate, collect, reconcile};
@@ -15,7 +16,7 @@ use crate::args::{self, ConfigOption, GitHubOptions, ListenOption};
 use crate::audit_log;
 use crate::error::{exit_status, one_line};
 use crate::exit::Exit;
-use crate::format::{duration, utc};
+use crate::format::{count, duration, utc};
 use crate::notify;
 use crate::open::OpenData;
 use crate::report::Continuation;
@@ -33,6 +34,8 @@ Without tokens, only this machine can read: see `github-metrics help token`.";
 
 /// Pause between two looks for repositories that webhooks marked.
 const LOOK_FOR_MARKS_EVERY: Duration = Duration::from_secs(5);
+/// Pause between a push of session events and their merge.
+const MERGE_PUSHED_AFTER: Duration = Duration::from_secs(20);
 /// The name of the rounds in notifications.
 const COLLECT_JOB: &str = "collect";
 const STOPPED: &str = "stopped; progress is saved, run again to continue";
@@ -98,8 +101,11 @@ async fn serve_data(
         }
     };
     let drain_ports = data.audit_ports();
+    let inbox = LakeSessionInbox::new(data.objects.clone());
+    let hosted = (webhooks.as_ref(), Some(&inbox));
     let served = tokio::select! {
-        served = server.serve((session, &data.store), ports, access, webhooks.as_ref(), shutdown) => served,
+        served = server.serve((session, &data.store), ports, access, hosted, shutdown) => served,
+        () = merge_pushed_sessions(session, data, &args.orgs, &inbox) => Ok(()),
         error = rounds => Err(error),
         () = repairs => Ok(()),
         () = audit_log::keep_drained(session, &data.store, Some(&drain_ports)) => Ok(()),
@@ -107,6 +113,35 @@ async fn serve_data(
     };
     audit_log::drain_now(session, &data.store, &drain_ports).await;
     served
+}
+
+/// Merges the session events that other machines push. Never returns.
+async fn merge_pushed_sessions(
+    session: &CliSession,
+    data: &OpenData,
+    orgs: &[String],
+    inbox: &LakeSessionInbox,
+) {
+    loop {
+        inbox.wait_for_new().await;
+        // A log is pushed in several requests.
+        tokio::time::sleep(MERGE_PUSHED_AFTER).await;
+        for org in orgs {
+            let merge = async {
+                let key = data.key_of(org).await?;
+                anyhow::Ok(gam_aggregate::aggregate_sessions(&data.aggregate_ports(), &key).await?)
+            };
+            match merge.await {
+                Ok(report) if report.changed_rows > 0 => {
+                    let rows = count(report.changed_rows, "row", "rows");
+                    session.console.print_info(format!("{org}: {rows} of sessions changed after a push"));
+                }
+                Ok(_) => {}
+                // They stay in the inbox: the next round or push merges them.
+                Err(error) => session.console.print_error(one_line(&error)),
+            }
+        }
+    }
 }
 
 /// Runs one round after the other. Returns only if another round cannot help: each organization failed in the first

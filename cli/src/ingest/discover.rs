@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{env, fs, io};
 
 use gam_model::CodingAgent;
+
+use crate::settings::CliSettings;
 
 /// Directories inside those of Claude Code that hold no logs of sessions.
 const OTHER_DIRECTORIES: [&str; 2] = ["tool-results", "memory"];
@@ -32,6 +34,15 @@ pub(crate) struct LogDirectories {
 }
 
 impl LogDirectories {
+    /// Returns those of the user, or those that variables name.
+    pub(crate) fn of_settings(settings: &CliSettings) -> Self {
+        LogDirectories {
+            home: env::home_dir(),
+            claude_config_dir: settings.claude_config_dir.clone(),
+            codex_home: settings.codex_home.clone(),
+        }
+    }
+
     /// Returns the directories in which an agent writes logs. They need not exist.
     pub(crate) fn of(&self, agent: CodingAgent) -> Vec<PathBuf> {
         let in_home = |path: &str| self.home.iter().map(|home| home.join(path)).collect::<Vec<_>>();
@@ -91,10 +102,20 @@ pub(crate) fn find_at(paths: &[PathBuf], agent: Option<CodingAgent>) -> io::Resu
 }
 
 fn walk(directory: &Path, agent: Option<CodingAgent>, files: &mut BTreeSet<LogFile>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        // Agents delete old logs. This one was there a moment ago.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
         let entry = entry?;
         // A link is not followed: it could lead back.
-        let file_type = entry.file_type()?;
+        let file_type = match entry.file_type() {
+            Ok(file_type) => file_type,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         let (path, name) = (entry.path(), entry.file_name());
         let name = name.to_string_lossy();
         if file_type.is_dir() {

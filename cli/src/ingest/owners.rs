@@ -8,6 +8,9 @@ use gam_sessions::{Owner, Workplace};
 
 use crate::ingest::git::{self, RemoteRepository};
 
+/// The id of repositories that only a server knows.
+const UNKNOWN_REPO_ID: i64 = 0;
+
 /// Why the sessions of a working directory are left out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LeftOut {
@@ -36,8 +39,9 @@ pub(crate) struct OwnerRules {
     pub(crate) org: String,
     /// The names of all organizations.
     pub(crate) registry: OrgRegistry,
-    /// The organization's repositories: ids by name in lower case, with the display name.
-    pub(crate) repos: BTreeMap<String, (i64, String)>,
+    /// The organization's repositories: ids by name in lower case, with the display name. `None` if a server knows them,
+    /// so that any repository may be one.
+    pub(crate) repos: Option<BTreeMap<String, (i64, String)>>,
     /// The host of GitHub.
     pub(crate) host: String,
     /// The member that was named; `None` for the hash of git's e-mail address.
@@ -70,6 +74,11 @@ impl OwnerFinder {
         owner
     }
 
+    /// Returns the remote of each directory that is known so far.
+    pub(crate) fn learnt(&self) -> &BTreeMap<String, String> {
+        &self.learnt
+    }
+
     /// Returns the remote of each directory that is known now.
     pub(crate) fn into_learnt(self) -> BTreeMap<String, String> {
         self.learnt
@@ -87,12 +96,13 @@ impl OwnerFinder {
             addresses.extend(self.learnt.get(&workplace.directory).cloned());
         }
         let repo = self.repo_of(workplace, &addresses)?;
-        let (repo_id, name) = self
-            .rules
-            .repos
-            .get(&repo.to_lowercase())
-            .cloned()
-            .ok_or_else(|| LeftOut::NotCollected(repo.clone()))?;
+        let (repo_id, name) = match &self.rules.repos {
+            None => (UNKNOWN_REPO_ID, repo),
+            Some(repos) => match repos.get(&repo.to_lowercase()) {
+                Some(known) => known.clone(),
+                None => return Err(LeftOut::NotCollected(repo)),
+            },
+        };
         if checkout.is_some()
             && let Some(address) = addresses.iter().find(|address| self.is_own(address))
         {
@@ -161,7 +171,7 @@ mod tests {
         let rules = OwnerRules {
             org: "acme".to_owned(),
             registry: OrgRegistry::default(),
-            repos: BTreeMap::from([("site".to_owned(), (7, "Site".to_owned()))]),
+            repos: Some(BTreeMap::from([("site".to_owned(), (7, "Site".to_owned()))])),
             host: "github.com".to_owned(),
             member: Some(Member::account("ann", None, false)),
             rules,
@@ -180,6 +190,16 @@ mod tests {
         remote: Option<&str>,
     ) -> Result<(String, i64), LeftOut> {
         finder.owner(&workplace(directory, remote)).map(|owner| (owner.repo, owner.repo_id))
+    }
+
+    #[test]
+    fn a_server_may_know_any_repository() {
+        let mut finder = finder(Vec::new(), &[]);
+        finder.rules.repos = None;
+        let new = Some("https://github.com/acme/new");
+        assert_eq!(repo(&mut finder, "/gone", new), Ok(("new".to_owned(), UNKNOWN_REPO_ID)));
+        let other = Some("https://github.com/other/site");
+        assert_eq!(repo(&mut finder, "/gone", other), Err(LeftOut::OtherOwner));
     }
 
     #[test]

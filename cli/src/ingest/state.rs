@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Context as _;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::replace_file::replace_file;
@@ -30,10 +31,46 @@ impl FileVersion {
         Some(FileVersion { size: metadata.len(), modified_ms: u64::try_from(modified.as_millis()).ok()? })
     }
 
+    /// Returns when the file was changed last, UTC.
+    pub(crate) fn modified_at(self) -> DateTime<Utc> {
+        let milliseconds = i64::try_from(self.modified_ms).unwrap_or(i64::MAX);
+        DateTime::from_timestamp_millis(milliseconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+
     /// Returns the size in bytes.
     pub(crate) fn size(self) -> u64 {
         self.size
     }
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IngestedFile {
+    /// How it looked.
+    #[serde(flatten)]
+    pub(crate) version: FileVersion,
+    /// Whether everything in it was ingested: it was understood completely, and nothing was left out.
+    #[serde(default)]
+    pub(crate) is_complete: bool,
+    /// From when on it is read again although it did not change, UTC: a server refused some of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) read_again_at: Option<DateTime<Utc>>,
+    /// The records that the program does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unknown: Vec<UnknownRecords>,
+}
+
+/// Records of a file that the program does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UnknownRecords {
+    /// The agent that wrote them.
+    pub(crate) agent: String,
+    /// Their type.
+    pub(crate) record_type: String,
+    /// The version of the agent.
+    pub(crate) client_version: String,
+    /// Number of records.
+    pub(crate) records: u64,
 }
 
 /// The files of an organization that were read under the same options.
@@ -41,8 +78,23 @@ impl FileVersion {
 pub(crate) struct IngestedFiles {
     /// What the result depends on, in addition to the files.
     pub(crate) options: String,
+    /// When the last run ended, UTC.
+    #[serde(default)]
+    pub(crate) ingested_at: Option<DateTime<Utc>>,
+    /// The server that took the events; `None` if they went to the lake.
+    #[serde(default)]
+    pub(crate) pushed_to: Option<String>,
     /// The files, by path.
-    pub(crate) files: BTreeMap<String, FileVersion>,
+    pub(crate) files: BTreeMap<String, IngestedFile>,
+}
+
+impl IngestedFiles {
+    /// Returns whether the file, which looks like this now, need not be read again.
+    pub(crate) fn has(&self, path: &str, version: FileVersion, now: DateTime<Utc>) -> bool {
+        self.files
+            .get(path)
+            .is_some_and(|file| file.version == version && file.read_again_at.is_none_or(|at| now < at))
+    }
 }
 
 /// What runs remember.
@@ -58,9 +110,27 @@ pub(crate) struct IngestState {
 
 impl IngestState {
     /// Returns the files of the organization that were read under these options.
-    pub(crate) fn files(&self, org: &str, options: &str) -> BTreeMap<String, FileVersion> {
+    pub(crate) fn files(&self, org: &str, options: &str) -> BTreeMap<String, IngestedFile> {
         let ingested = self.orgs.get(org).filter(|ingested| ingested.options == options);
         ingested.map(|ingested| ingested.files.clone()).unwrap_or_default()
+    }
+
+    /// Returns what was ingested of the organization under the options of the last run.
+    pub(crate) fn ingested(&self, org: &str) -> Option<&IngestedFiles> {
+        self.orgs.get(org)
+    }
+
+    /// Returns when the last run ended, of whichever organization; `None` if there was none, or an older program made it.
+    pub(crate) fn ingested_at(&self) -> Option<DateTime<Utc>> {
+        self.orgs.values().filter_map(|ingested| ingested.ingested_at).max()
+    }
+
+    /// Returns the records that the program does not know, of all files. A file that belongs to several organizations
+    /// counts once.
+    pub(crate) fn unknown_records(&self) -> impl Iterator<Item = &UnknownRecords> {
+        let files: BTreeMap<&String, &IngestedFile> =
+            self.orgs.values().flat_map(|ingested| &ingested.files).collect();
+        files.into_values().flat_map(|file| &file.unknown)
     }
 
     /// Replaces the files of the organization.
@@ -125,17 +195,48 @@ fn read(path: &Path) -> IngestState {
 mod tests {
     use super::*;
 
+    fn ingested(version: FileVersion) -> IngestedFile {
+        IngestedFile { version, is_complete: false, read_again_at: None, unknown: Vec::new() }
+    }
+
+    #[test]
+    fn a_file_is_read_again_when_it_changed_or_its_time_has_come() {
+        let (version, grown) =
+            (FileVersion { size: 1, modified_ms: 2 }, FileVersion { size: 2, modified_ms: 2 });
+        let at = |hour: u32| DateTime::from_timestamp(i64::from(hour) * 3600, 0).unwrap();
+        let refused = IngestedFile { read_again_at: Some(at(24)), ..ingested(version) };
+        let files = BTreeMap::from([("/a".to_owned(), ingested(version)), ("/b".to_owned(), refused)]);
+        let files = IngestedFiles { files, ..IngestedFiles::default() };
+        assert!(files.has("/a", version, at(99)) && !files.has("/a", grown, at(0)));
+        assert!(files.has("/b", version, at(23)) && !files.has("/b", version, at(24)));
+        assert!(!files.has("/c", version, at(0)));
+    }
+
     #[test]
     fn files_are_remembered_for_the_same_options() {
         let directory = tempfile::tempdir().unwrap();
         let locked = LockedState::lock(directory.path(), true).unwrap().unwrap();
         let mut state = locked.read();
-        let files = BTreeMap::from([("/log".to_owned(), FileVersion { size: 1, modified_ms: 2 })]);
-        state.set_files("acme", IngestedFiles { options: "a".to_owned(), files: files.clone() });
+        let version = FileVersion { size: 1, modified_ms: 2 };
+        let files =
+            BTreeMap::from([("/log".to_owned(), IngestedFile { is_complete: true, ..ingested(version) })]);
+        state.set_files(
+            "acme",
+            IngestedFiles { options: "a".to_owned(), files: files.clone(), ..IngestedFiles::default() },
+        );
         locked.write(&state).unwrap();
         let state = read_unlocked(directory.path());
         assert_eq!(state.files("acme", "a"), files);
         assert!(state.files("acme", "b").is_empty() && state.files("other", "a").is_empty());
+    }
+
+    #[test]
+    fn files_of_an_older_state_are_known_and_not_complete() {
+        let text = r#"{"orgs":{"acme":{"options":"a","files":{"/log":{"size":1,"modified_ms":2}}}}}"#;
+        let state: IngestState = serde_json::from_str(text).unwrap();
+        let version = FileVersion { size: 1, modified_ms: 2 };
+        let expected = BTreeMap::from([("/log".to_owned(), ingested(version))]);
+        assert_eq!(state.files("acme", "a"), expected);
     }
 
     #[test]

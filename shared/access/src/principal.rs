@@ -14,6 +14,8 @@ pub struct Principal {
     pub scope: Scope,
     /// Whether the sender holds a token, so a limit of requests applies to it.
     pub has_token: bool,
+    /// The login of the member whose sessions the sender pushes. `None` if the sender is no member.
+    pub member: Option<String>,
     /// A keyed hash of the address that the request came from, for audit rows. `None` if the host does not know it.
     pub origin: Option<String>,
 }
@@ -48,18 +50,19 @@ impl Principal {
             role: token.role,
             scope: token.scope.clone(),
             has_token: true,
+            member: token.member.clone(),
             origin: None,
         }
     }
 
     /// The holder of a token that the host itself knows, such as the one that bootstraps a container.
     pub fn of_host_token(role: Role) -> Self {
-        Principal { id: "host-token".to_owned(), role, scope: Scope::All, has_token: true, origin: None }
+        Principal { has_token: true, ..Self::trusted("host-token", role) }
     }
 
     /// A sender that somebody else vouches for: the user of this machine, or AWS.
     pub fn trusted(id: &str, role: Role) -> Self {
-        Principal { id: id.to_owned(), role, scope: Scope::All, has_token: false, origin: None }
+        Principal { id: id.to_owned(), role, scope: Scope::All, has_token: false, member: None, origin: None }
     }
 
     /// Returns whether the sender may use routes of the class.

@@ -74,6 +74,9 @@ pub struct AccessToken {
     pub role: Role,
     /// Of what.
     pub scope: Scope,
+    /// The login of the member whose sessions its holder pushes. `None` if it pushes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// When it was created, UTC.
     pub created_at: DateTime<Utc>,
     /// From when on it is refused, UTC. `None` if it does not expire.

@@ -47,6 +47,8 @@ pub struct NewToken {
     pub role: Role,
     /// Of what.
     pub scope: Scope,
+    /// The login of the member whose sessions its holder pushes. `None` if it pushes none.
+    pub member: Option<String>,
     /// From when on it is refused, UTC. `None` if it does not expire.
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -181,7 +183,7 @@ impl Tokens {
         principal: &str,
     ) -> Result<(TokenSecret, AccessToken), AccessError> {
         let now = self.clock.now().trunc_subsecs(0);
-        let NewToken { name, role, scope, expires_at } = new;
+        let NewToken { name, role, scope, member, expires_at } = new;
         check_name(&name)?;
         if let Some(expires_at) = expires_at.filter(|expires_at| *expires_at <= now) {
             return Err(AccessError::Invalid(format!(
@@ -192,7 +194,7 @@ impl Tokens {
         let secret = TokenSecret::random();
         let commit = RecordCommit::new(RecordCommitId::random());
         let id = commit.id().to_string()[..16].to_owned();
-        let token = AccessToken { id, name, role, scope, created_at: now, expires_at };
+        let token = AccessToken { id, name, role, scope, member, created_at: now, expires_at };
         let name_key = name_key(&token.name)?;
         let expectation = match self.records.get(&name_key, now).await? {
             None => Expectation::Absent,

@@ -41,6 +41,7 @@ fn viewer(name: &str) -> NewToken {
         name: name.to_owned(),
         role: Role::Viewer,
         scope: Scope::Orgs(vec!["acme".to_owned()]),
+        member: None,
         expires_at: None,
     }
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use gam_access::{AccessError, LogError};
 use gam_model::error_chain;
 use gam_query::QueryError;
+use gam_work::PushError;
 use gam_work::actions::ActionError;
 use gam_work::tasks::TaskError;
 use serde::Serialize;
@@ -20,6 +21,9 @@ use utoipa::ToSchema;
 const RETRY_AFTER_SECONDS: u32 = 2;
 /// The `Retry-After` of a response while an organization's numbers are computed.
 const RETRY_COMPUTED_AFTER_SECONDS: u32 = 30;
+
+/// The `Retry-After` of a response while the lake fails.
+const RETRY_LAKE_AFTER_SECONDS: u32 = 10;
 
 /// The kind of error, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -263,6 +267,13 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
     }
 
+    /// The host cannot write the lake.
+    pub(crate) fn no_sessions() -> Self {
+        let detail =
+            "this server takes no sessions: start it with permission to write the store and the lake";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ProblemCode::InternalError, detail)
+    }
+
     /// The host has no key for links, or does not know its address.
     pub(crate) fn no_links() -> Self {
         Self::new(
@@ -467,6 +478,20 @@ impl From<TaskError> for ApiError {
             TaskError::Ended(detail) => ApiError::claim_ended(detail),
             TaskError::Busy => ApiError::busy(error.to_string()),
             TaskError::Store(cause) => QueryError::Store(cause).into(),
+        }
+    }
+}
+
+impl From<PushError> for ApiError {
+    fn from(error: PushError) -> Self {
+        match error {
+            PushError::Busy => ApiError::busy(error.to_string()),
+            PushError::Store(cause) => QueryError::Store(cause).into(),
+            PushError::Lake(cause) => ApiError {
+                cause: Some(cause.into()),
+                retry_after_seconds: Some(RETRY_LAKE_AFTER_SECONDS),
+                ..ApiError::busy("the lake cannot be written at the moment: send the same events again")
+            },
         }
     }
 }

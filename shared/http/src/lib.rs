@@ -41,7 +41,7 @@ pub use middleware::cors::AllowedOrigins;
 pub use middleware::hosts::AllowedHosts;
 pub use router::{
     ApiPorts, LogPorts, NotificationPorts, WorkPorts, guarded_router, router, with_notifications,
-    with_service_metrics,
+    with_pushed_sessions, with_service_metrics,
 };
 pub use serve::{ServeLimits, serve};
 pub use service_metrics::{Gauge, ServiceMetrics};

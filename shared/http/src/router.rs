@@ -15,9 +15,9 @@ use gam_model::Clock;
 use gam_notify::FactSource;
 use gam_query::{KeptOrgs, QueryPorts};
 use gam_store::RecordStore;
-use gam_work::IssueReader;
 use gam_work::actions::{Actions, ApprovalLinks};
 use gam_work::tasks::Tasks;
+use gam_work::{IssueReader, PushedSessions};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -103,6 +103,11 @@ pub struct NotificationPorts {
 /// Returns a router of the API whose page shows what notifications were sent.
 pub fn with_notifications(router: Router, ports: NotificationPorts) -> Router {
     router.layer(Extension(ports))
+}
+
+/// Returns a router of the API that takes session events of other machines.
+pub fn with_pushed_sessions(router: Router, sessions: PushedSessions) -> Router {
+    router.layer(Extension(sessions))
 }
 
 /// Returns a router of the API that answers `/metrics`.

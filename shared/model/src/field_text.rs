@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 use sha2::{Digest, Sha256};
 
 /// The most bytes of a [`FieldText`]. A longer text is stored as its hash.
@@ -34,6 +34,20 @@ impl FieldText {
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Refuses what a field must not hold: who sends it must not send it.
+impl<'de> Deserialize<'de> for FieldText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if is_allowed(&text) {
+            return Ok(FieldText(text));
+        }
+        // Without the text, which may be content.
+        Err(de::Error::custom(format!(
+            "a text is no id or name: expected 1 to {MAX_FIELD_BYTES} bytes without spaces, paths and addresses"
+        )))
     }
 }
 

@@ -9,7 +9,7 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::field_text::FieldText;
@@ -27,6 +27,7 @@ use crate::period::Month;
     Ord,
     Hash,
     Serialize,
+    Deserialize,
     EnumString,
     IntoStaticStr,
     VariantArray,
@@ -66,6 +67,7 @@ impl CodingAgent {
     Ord,
     Hash,
     Serialize,
+    Deserialize,
     EnumString,
     IntoStaticStr,
     VariantArray,
@@ -111,6 +113,7 @@ impl SessionEventKind {
     Ord,
     Hash,
     Serialize,
+    Deserialize,
     EnumString,
     IntoStaticStr,
     VariantArray,
@@ -146,7 +149,8 @@ impl ToolOutcome {
 }
 
 /// How long a session was active in a quarter of an hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ActiveQuarter {
     /// When the quarter begins, UTC: a multiple of 15 minutes.
     pub at: DateTime<Utc>,
@@ -156,7 +160,8 @@ pub struct ActiveQuarter {
 
 /// The fields of a session event that depend on its kind. `None` if the kind does not have the field or the log
 /// does not have the value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SessionFacts {
     /// The subagent that did it; `None` for the session itself.
     pub subagent: Option<FieldText>,
@@ -214,6 +219,70 @@ pub struct SessionFacts {
     pub number: Option<i64>,
     /// Commits: the first digits of the commit's SHA.
     pub sha: Option<FieldText>,
+}
+
+/// Fields of [`SessionFacts`] that events of every kind can have.
+const FIELDS_OF_ALL_KINDS: [&str; 3] = ["subagent", "branch", "replayed"];
+/// The greatest number that a field can have. No sum of such numbers over a month overflows.
+const MAX_FACT: i64 = 1_000_000_000_000;
+/// The most quarters of an hour of a UTC day.
+const MAX_QUARTERS: usize = 96;
+const QUARTER_MS: i64 = 15 * 60 * 1_000;
+
+impl SessionEventKind {
+    /// Returns the fields of [`SessionFacts`] that events of this kind can have, in addition to those of all kinds.
+    fn fields(self) -> &'static [&'static str] {
+        match self {
+            SessionEventKind::AgentSession => {
+                &["started_at", "prompts", "turns", "active", "client_version", "entrypoint", "forked_from"]
+            }
+            SessionEventKind::AgentResponse => &[
+                "model",
+                "input_tokens",
+                "output_tokens",
+                "reasoning_tokens",
+                "cache_read_tokens",
+                "cache_write_5m_tokens",
+                "cache_write_1h_tokens",
+                "web_searches",
+                "speed",
+                "is_final",
+            ],
+            SessionEventKind::AgentToolCall => &["tool", "outcome", "duration_ms", "additions", "deletions"],
+            SessionEventKind::AgentPrLink => &["pr_repo", "number"],
+            SessionEventKind::AgentCommit => &["sha"],
+        }
+    }
+}
+
+impl SessionFacts {
+    /// Checks the facts of somebody else's event.
+    ///
+    /// # Errors
+    /// If the kind does not have a field, or a value is impossible. The text names the field.
+    pub fn check(&self, kind: SessionEventKind) -> Result<(), String> {
+        let fields = serde_json::to_value(self).map_err(|error| error.to_string())?;
+        let set = fields.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        for (name, value) in set {
+            if !kind.fields().contains(&name.as_str()) && !FIELDS_OF_ALL_KINDS.contains(&name.as_str()) {
+                return Err(format!("`{name}` is no field of {}", kind.as_str()));
+            }
+            if value.is_number() && !value.as_i64().is_some_and(|number| (0..=MAX_FACT).contains(&number)) {
+                return Err(format!("`{name}` is {value}: expected 0 to {MAX_FACT}"));
+            }
+        }
+        let quarters = self.active.as_deref().unwrap_or_default();
+        let is_possible = |quarter: &ActiveQuarter| {
+            quarter.at.timestamp_millis().rem_euclid(QUARTER_MS) == 0
+                && (1..=QUARTER_MS).contains(&quarter.active_ms)
+        };
+        if quarters.len() > MAX_QUARTERS || !quarters.iter().all(is_possible) {
+            return Err(format!(
+                "`active` is invalid: expected at most {MAX_QUARTERS} quarters of an hour, each with 1 to {QUARTER_MS} ms"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A fact about a coding-agent session.
@@ -376,6 +445,30 @@ mod tests {
             ToolOutcome::ALL.map(ToolOutcome::as_str),
             ["unknown", "ok", "error", "rejected", "interrupted"]
         );
+    }
+
+    #[test]
+    fn facts_of_others_are_checked() {
+        use SessionEventKind::{AgentCommit, AgentResponse, AgentSession};
+        let parse =
+            |text: &str| serde_json::from_str::<SessionFacts>(text).map_err(|error| error.to_string());
+        let check = |text: &str, kind| parse(text).and_then(|facts| facts.check(kind));
+        assert_eq!(check(r#"{"model":"m","output_tokens":5,"branch":"main"}"#, AgentResponse), Ok(()));
+        assert_eq!(check("{}", AgentCommit), Ok(()));
+        let refused = |text: &str, kind, why: &str| {
+            let error = check(text, kind).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        };
+        refused(r#"{"output_tokens":-1}"#, AgentResponse, "`output_tokens` is -1");
+        refused(r#"{"output_tokens":2000000000000}"#, AgentResponse, "expected 0 to");
+        refused(r#"{"output_tokens":1}"#, AgentCommit, "no field of agent_commit");
+        refused(r#"{"prompt":"hunter2"}"#, AgentSession, "unknown field");
+        refused(r#"{"model":"two words"}"#, AgentResponse, "no id or name");
+        refused(r#"{"branch":"/home/ann"}"#, AgentResponse, "no id or name");
+        let quarter = |at: &str, ms: i64| format!(r#"{{"active":[{{"at":"{at}","active_ms":{ms}}}]}}"#);
+        assert_eq!(check(&quarter("2026-03-01T10:15:00Z", 900_000), AgentSession), Ok(()));
+        refused(&quarter("2026-03-01T10:16:00Z", 1), AgentSession, "`active`");
+        refused(&quarter("2026-03-01T10:15:00Z", 900_001), AgentSession, "`active`");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct ReadCounts {
     pub torn_lines: u64,
     /// Lines that are longer than [`MAX_LINE_BYTES`](crate::MAX_LINE_BYTES), and were skipped.
     pub oversized_lines: u64,
+    /// Last lines that are not complete, and were left out because the agent is still writing them.
+    pub unfinished_lines: u64,
     /// Records of unknown types, by type and version.
     pub unknown_records: BTreeMap<UnknownRecord, u64>,
 }
@@ -70,9 +72,19 @@ impl ReadCounts {
         self.records += other.records;
         self.torn_lines += other.torn_lines;
         self.oversized_lines += other.oversized_lines;
+        self.unfinished_lines += other.unfinished_lines;
         for (record, count) in &other.unknown_records {
             *self.unknown_records.entry(record.clone()).or_default() += count;
         }
+    }
+
+    /// Returns whether everything in the log was understood: no line was torn, too long or unfinished, and no record was
+    /// of an unknown type.
+    pub fn is_complete(&self) -> bool {
+        self.torn_lines == 0
+            && self.oversized_lines == 0
+            && self.unfinished_lines == 0
+            && self.unknown_records.is_empty()
     }
 
     pub(crate) fn add_unknown(&mut self, record_type: &str, client_version: Option<&str>) {

@@ -38,8 +38,8 @@ pub trait LogReader: Sync {
     /// Returns the agent whose files it reads.
     fn agent(&self) -> CodingAgent;
 
-    /// Reads a file. A last line without an end is read if it is complete, and else left out without being
-    /// counted, because the agent is still writing it.
+    /// Reads a file. A last line without an end is read if it is complete, and else left out, because the agent is
+    /// still writing it.
     ///
     /// # Errors
     /// If the input fails. Invalid content is no error: it is counted.

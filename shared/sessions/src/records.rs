@@ -43,6 +43,7 @@ fn add_line(line: &[u8], is_terminated: bool, sink: &mut dyn RecordSink) {
     let salvaged = salvage(line);
     if !is_terminated && salvaged.is_torn {
         // The agent is still writing it.
+        sink.counts().unfinished_lines += 1;
         return;
     }
     sink.counts().lines += 1;

@@ -29,6 +29,6 @@ pub use port::{
     OrgStore, PutOutcome, Revision, RollupStore, SaveOutcome, StoredCheckpoint, StoredItem,
 };
 pub use record::{
-    CommitOutcome, Expectation, Record, RecordChange, RecordCommit, RecordCommitId, RecordStore, RecordWrite,
-    commit_until_answered,
+    CommitOutcome, Expectation, MAX_COMMIT_WRITES, Record, RecordChange, RecordCommit, RecordCommitId,
+    RecordStore, RecordWrite, commit_until_answered,
 };

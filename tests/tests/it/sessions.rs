@@ -307,3 +307,54 @@ fn ingested_sessions_have_metrics_lists_and_series() {
     sandbox.run(&["show", &world.org, "--metric", "agent_cost_usd"]).expect_status(2);
     sandbox.run(&["show", "agents", &world.org, "--metric", "commits"]).expect_status(2);
 }
+
+#[test]
+fn a_laptop_pushes_sessions_to_a_server() {
+    let (world, _double, sandbox) = backfilled(131);
+    let laptop = Sandbox::new();
+    let (site, _) = make_checkouts(&laptop, &world.org);
+    let new = ["token", "new", "ann-laptop", "--role", "worker", "--member", "ann"];
+    let token = sandbox.run(&new).expect_status(0).text().trim().to_owned();
+    let laptop = laptop.with_variable("GITHUB_METRICS_TOKEN", &token);
+    let log = write_log(&laptop, "s1", &turn("s1", 1, &site, "2026-03-31"));
+    let server = sandbox.serve();
+    let url = format!("http://{}", server.address());
+    let push =
+        || laptop.run(&["ingest", "sessions", "--org", &world.org, "--push", &url, "--format", "json"]);
+    assert_eq!(push().expect_status(0).json()["events"]["agent_response"], 1);
+    fs::write(&log, turn("s1", 1, &site, "2026-03-31") + &turn("s1", 2, &site, "2026-03-31"))
+        .expect("a file");
+    assert_eq!(push().expect_status(0).json()["refused"], 0);
+    assert_eq!(push().expect_status(0).json()["read_files"], 0);
+    server.stop();
+    sandbox.run(&["aggregate"]).expect_status(0);
+    let rows = session_rows(&sandbox);
+    assert_eq!(count_kind(&rows, "agent_response"), 2);
+    assert!(rows.iter().all(|row| row["member"].trim_matches('"') == "ann"));
+    let text = rows.iter().flat_map(BTreeMap::values).cloned().collect::<String>();
+    assert!(!text.contains(SECRET) && !text.contains("secret-plan"));
+}
+
+#[test]
+fn a_watch_ends_cleanly() {
+    let (world, _double, sandbox) = backfilled(131);
+    let (site, _) = make_checkouts(&sandbox, &world.org);
+    write_log(&sandbox, "s1", &turn("s1", 1, &site, "2026-03-31"));
+    let mut command =
+        sandbox.command(&["ingest", "sessions", "--org", &world.org, "--member", "ann", "--watch"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut watch = command.spawn().expect("the program can be started");
+    let wait_for = |responses: usize| {
+        let started = std::time::Instant::now();
+        while count_kind(&session_rows(&sandbox), "agent_response") != responses {
+            assert!(started.elapsed().as_secs() < 60, "not {responses} responses in time");
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+    };
+    wait_for(1);
+    write_log(&sandbox, "s2", &turn("s2", 1, &site, "2026-03-31"));
+    wait_for(2);
+    let pid = watch.id().to_string();
+    std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+    assert!(watch.wait().expect("it ends").success());
+}

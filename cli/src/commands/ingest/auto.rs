@@ -10,7 +10,7 @@ use std::time::Duration;
 use gam_model::{Clock as _, SystemClock};
 
 use super::SessionsArgs;
-use super::sessions::{Ingestion, ingest};
+use super::sessions::{Ingestion, ingest, pusher};
 use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::utc;
@@ -32,7 +32,11 @@ pub(super) async fn run(session: anyhow::Result<CliSession>, args: &SessionsArgs
     };
     // What the object says does not matter: a hook that was missed before is made up for.
     let has_object = tokio::task::spawn_blocking(read_stdin).await.unwrap_or(false);
-    let problems = match ingest(&session, args, false).await {
+    let ingestion = async {
+        let mut pusher = pusher(&session, args)?;
+        ingest(&session, args, pusher.as_mut(), false).await
+    };
+    let problems = match ingestion.await {
         Ok(Ingestion::Done(outcome)) => outcome.problems(),
         Ok(Ingestion::OtherRun) => vec!["another run is reading the logs".to_owned()],
         Err(error) => vec![one_line(&error)],

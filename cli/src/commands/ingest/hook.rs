@@ -9,11 +9,13 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::push;
 use crate::args;
 use crate::error::failure;
 use crate::exit::Exit;
 use crate::replace_file::replace_file;
 use crate::session::CliSession;
+use crate::settings::CliSettings;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,6 +49,9 @@ enum HookAction {
         /// Login of the person whose sessions they are [default: the member with git's e-mail address]
         #[arg(long, value_name = "LOGIN")]
         member: Option<String>,
+        /// Have the hook send the events to this server. It finds the token in GITHUB_METRICS_TOKEN_FILE
+        #[arg(long, value_name = "URL")]
+        push: Option<String>,
         /// Settings to change [default: settings.json of Claude Code]
         #[arg(long, value_name = "FILE")]
         settings: Option<PathBuf>,
@@ -59,19 +64,53 @@ enum HookAction {
     },
 }
 
+/// What concerns session logs in the settings of Claude Code.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ClaudeSettings {
+    /// Where they are. The file need not exist.
+    pub(crate) path: PathBuf,
+    /// After how many days Claude Code deletes logs; `None` if the settings do not say.
+    pub(crate) retention_days: Option<u64>,
+    /// The programs that the hooks of this program run.
+    pub(crate) hook_programs: Vec<String>,
+}
+
+/// Reads the settings of the user.
+///
+/// # Errors
+/// If there is no home directory, or the file cannot be read.
+pub(crate) fn read_claude_settings(settings: &CliSettings) -> anyhow::Result<ClaudeSettings> {
+    let path = default_settings(settings)?;
+    let document = read(&path)?;
+    Ok(parse_claude_settings(path, &document))
+}
+
+fn parse_claude_settings(path: PathBuf, document: &Map<String, Value>) -> ClaudeSettings {
+    let entries = document.get("hooks").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let hooks = entries.filter_map(Value::as_array).flatten().filter_map(|entry| entry.get("hooks"));
+    let own = hooks.filter_map(Value::as_array).flatten().filter(|hook| is_own(hook));
+    let commands = own.filter_map(|hook| hook.get("command").and_then(Value::as_str));
+    let mut hook_programs: Vec<String> =
+        commands.filter_map(|command| shlex::split(command)?.into_iter().next()).collect();
+    hook_programs.sort();
+    hook_programs.dedup();
+    let retention_days = document.get("cleanupPeriodDays").and_then(Value::as_u64);
+    ClaudeSettings { path, retention_days, hook_programs }
+}
+
 /// Adds or removes the hook.
 pub(super) fn run(session: &CliSession, args: &HookArgs) -> anyhow::Result<Exit> {
     let (HookAction::Install { settings, .. } | HookAction::Remove { settings }) = &args.action;
     let path = match settings {
         Some(path) => path.clone(),
-        None => default_settings(session)?,
+        None => default_settings(&session.settings)?,
     };
     let mut document = read(&path)?;
     let before = document.clone();
     let text = match &args.action {
-        HookAction::Install { org, member, .. } => {
+        HookAction::Install { org, member, push, .. } => {
             remove(&mut document);
-            add(&mut document, &command(session, org, member.as_deref())?)?;
+            add(&mut document, &command(session, org, (member.as_deref(), push.as_deref()))?)?;
             "Claude Code reads its session logs whenever a session starts or ends"
         }
         HookAction::Remove { .. } => {
@@ -87,8 +126,8 @@ pub(super) fn run(session: &CliSession, args: &HookArgs) -> anyhow::Result<Exit>
 }
 
 /// Returns the settings of the user.
-fn default_settings(session: &CliSession) -> anyhow::Result<PathBuf> {
-    let configured = session.settings.claude_config_dir.as_deref();
+fn default_settings(settings: &CliSettings) -> anyhow::Result<PathBuf> {
+    let configured = settings.claude_config_dir.as_deref();
     let first = configured.and_then(|list| list.split(',').next()).map(|dir| PathBuf::from(dir.trim()));
     let directory = first.or_else(|| env::home_dir().map(|home| home.join(".claude")));
     directory
@@ -97,7 +136,11 @@ fn default_settings(session: &CliSession) -> anyhow::Result<PathBuf> {
 }
 
 /// Returns the command that the hook runs, quoted for a POSIX shell.
-fn command(session: &CliSession, org: &str, member: Option<&str>) -> anyhow::Result<String> {
+fn command(
+    session: &CliSession,
+    org: &str,
+    (member, push): (Option<&str>, Option<&str>),
+) -> anyhow::Result<String> {
     let program = env::current_exe().context("cannot determine the path of this program")?;
     let data_dir =
         std::path::absolute(&session.settings.data_dir).context("cannot determine the data directory")?;
@@ -113,6 +156,10 @@ fn command(session: &CliSession, org: &str, member: Option<&str>) -> anyhow::Res
     }
     if let Some(member) = member {
         command.push_str(&format!(" --member {}", quote(member)?));
+    }
+    if let Some(push) = push {
+        push::server_url(push)?;
+        command.push_str(&format!(" --push {}", quote(push)?));
     }
     Ok(command)
 }
@@ -202,6 +249,20 @@ mod tests {
         assert_eq!(events["SessionStart"].as_array().unwrap().len(), 1);
         remove(&mut document);
         assert_eq!(document, before);
+    }
+
+    #[test]
+    fn the_retention_and_the_programs_of_hooks_are_found() {
+        let mut document = object(json!({ "cleanupPeriodDays": 7 }));
+        add(&mut document, &format!("'/opt/my tools/github-metrics'{MARK}--org acme")).unwrap();
+        let settings = parse_claude_settings("/s".into(), &document);
+        assert_eq!(settings.retention_days, Some(7));
+        assert_eq!(settings.hook_programs, ["/opt/my tools/github-metrics"]);
+        let unusual = object(
+            json!({ "cleanupPeriodDays": "x", "hooks": { "Stop": 1, "SessionEnd": [2, { "hooks": 3 }] } }),
+        );
+        let settings = parse_claude_settings("/s".into(), &unusual);
+        assert_eq!((settings.retention_days, settings.hook_programs.len()), (None, 0));
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gam_aggregate::SessionsReport;
-use gam_model::{Month, SessionEvent, SessionEventKind};
+use gam_model::{CodingAgent, FieldText, Month, SessionEvent, SessionEventKind};
 use gam_sessions::ReadCounts;
 use serde_json::{Map, Value, json};
 
 use super::SessionsArgs;
+use super::push::{self, Refusal};
 use crate::exit::Exit;
 use crate::format::{bytes, count, duration};
 use crate::ingest::owners::LeftOut;
@@ -34,10 +35,14 @@ pub(super) struct IngestOutcome {
     pub(super) failed: Vec<(String, String)>,
     /// The files with lines that were too long.
     pub(super) files_with_oversized_lines: Vec<String>,
-    /// The events, one for each id.
+    /// Number of events, each id once.
+    pub(super) counts_of_events: EventCounts,
+    /// The events, one for each id. Only a dry run keeps them.
     pub(super) events: Vec<SessionEvent>,
     /// How many sessions were left out, by reason.
     pub(super) left_out: Vec<(LeftOut, usize)>,
+    /// Number of events that a server refused, by reason.
+    pub(super) refused: BTreeMap<Refusal, usize>,
     /// What became of the events in the lake.
     pub(super) merged: SessionsReport,
     /// How long reading took.
@@ -64,12 +69,33 @@ impl IngestOutcome {
         failed.chain(rejected).chain(deferred).collect()
     }
 
-    fn sessions(&self) -> usize {
-        self.events.iter().map(|event| (event.agent, &event.session)).collect::<BTreeSet<_>>().len()
+    /// Returns whether there was nothing to read and nothing to merge.
+    pub(super) fn is_empty(&self) -> bool {
+        self.read_files == 0 && self.merged.batches == 0
+    }
+}
+
+/// Numbers of session events.
+#[derive(Debug, Default)]
+pub(super) struct EventCounts {
+    sessions: BTreeSet<(CodingAgent, FieldText)>,
+    kinds: BTreeMap<SessionEventKind, usize>,
+}
+
+impl EventCounts {
+    /// Adds an event.
+    pub(super) fn add(&mut self, event: &SessionEvent) {
+        self.sessions.insert((event.agent, event.session.clone()));
+        *self.kinds.entry(event.kind).or_default() += 1;
     }
 
-    fn count(&self, kind: SessionEventKind) -> usize {
-        self.events.iter().filter(|event| event.kind == kind).count()
+    /// Returns the number of events.
+    pub(super) fn all(&self) -> usize {
+        self.kinds.values().sum()
+    }
+
+    fn kind(&self, kind: SessionEventKind) -> usize {
+        self.kinds.get(&kind).copied().unwrap_or(0)
     }
 }
 
@@ -82,74 +108,113 @@ pub(super) fn print(
     args: &SessionsArgs,
     outcome: &IngestOutcome,
 ) -> anyhow::Result<()> {
-    print_notices(session, outcome);
+    for notice in notices(outcome) {
+        notice.print(session);
+    }
+    print_result(session, args, outcome)
+}
+
+/// Prints the numbers, or the fields that a dry run would write.
+///
+/// # Errors
+/// If stdout cannot be written.
+pub(super) fn print_result(
+    session: &CliSession,
+    args: &SessionsArgs,
+    outcome: &IngestOutcome,
+) -> anyhow::Result<()> {
     let console = &session.console;
     match (args.dry_run, session.wants_json()) {
         (true, true) => {
             for event in &outcome.events {
-                console.write_line(Value::Object(event_fields(event)).to_string())?;
+                console.write_line(Value::Object(fields_to_leave(args, event)).to_string())?;
             }
             Ok(())
         }
         (true, false) => {
-            for line in field_lines(&outcome.events) {
+            for line in field_lines(args, &outcome.events) {
                 console.write_line(line)?;
             }
             console.write_summary(format!("would write {}; nothing was written", found(outcome)))
         }
         (false, true) => console.write_result(as_json(args, outcome).to_string()),
-        (false, false) => console.write_summary(format!("{}: {}", args.org, summary(outcome))),
+        (false, false) => console.write_summary(format!("{}: {}", args.org, summary(args, outcome))),
     }
 }
 
 /// Returns the number of events, sessions and so on.
 fn found(outcome: &IngestOutcome) -> String {
     use SessionEventKind::{AgentCommit, AgentPrLink, AgentResponse, AgentToolCall};
+    let counts = &outcome.counts_of_events;
     format!(
         "{}: {} with {}, {}, {} and {}",
-        count(outcome.events.len(), "event", "events"),
-        count(outcome.sessions(), "session", "sessions"),
-        count(outcome.count(AgentResponse), "response", "responses"),
-        count(outcome.count(AgentToolCall), "tool call", "tool calls"),
-        count(outcome.count(AgentCommit), "commit", "commits"),
-        count(outcome.count(AgentPrLink), "link to a pull request", "links to pull requests"),
+        count(counts.all(), "event", "events"),
+        count(counts.sessions.len(), "session", "sessions"),
+        count(counts.kind(AgentResponse), "response", "responses"),
+        count(counts.kind(AgentToolCall), "tool call", "tool calls"),
+        count(counts.kind(AgentCommit), "commit", "commits"),
+        count(counts.kind(AgentPrLink), "link to a pull request", "links to pull requests"),
     )
 }
 
-fn summary(outcome: &IngestOutcome) -> String {
-    if outcome.read_files == 0 && outcome.merged.batches == 0 {
+fn summary(args: &SessionsArgs, outcome: &IngestOutcome) -> String {
+    if outcome.is_empty() {
         return format!("nothing new in {}", count(outcome.files, "log file", "log files"));
     }
+    let rows = count(outcome.merged.changed_rows, "row", "rows");
+    let months = count(outcome.merged.months.len(), "month", "months");
+    let written = match &args.push {
+        Some(_) => "the server has them".to_owned(),
+        None => format!("{rows} changed in {months}"),
+    };
     format!(
-        "read {} of {} ({}) in {}; {}; {} changed in {}",
+        "read {} of {} ({}) in {}; {}; {written}",
         outcome.read_files,
         count(outcome.files, "log file", "log files"),
         bytes(outcome.read_bytes),
         duration(outcome.took),
         found(outcome),
-        count(outcome.merged.changed_rows, "row", "rows"),
-        count(outcome.merged.months.len(), "month", "months"),
     )
 }
 
-fn print_notices(session: &CliSession, outcome: &IngestOutcome) {
-    let console = &session.console;
-    for problem in outcome.problems() {
-        console.print_error(problem);
+/// Something that a user should know of a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Notice {
+    /// Something failed.
+    Problem(String),
+    /// Something is missing, and that may be right.
+    Info(String),
+}
+
+impl Notice {
+    /// Prints it to stderr.
+    pub(super) fn print(&self, session: &CliSession) {
+        match self {
+            Notice::Problem(text) => session.console.print_error(text),
+            Notice::Info(text) => session.console.print_info(text),
+        }
     }
-    for (why, sessions) in &outcome.left_out {
-        console.print_info(format!("left out {}: {}", count(*sessions, "session", "sessions"), reason(why)));
-    }
+}
+
+/// Returns what a user should know in addition to the numbers.
+pub(super) fn notices(outcome: &IngestOutcome) -> Vec<Notice> {
+    let mut notices: Vec<Notice> = outcome.problems().into_iter().map(Notice::Problem).collect();
+    let left_out = outcome.left_out.iter();
+    notices.extend(left_out.map(|(why, sessions)| {
+        Notice::Info(format!("left out {}: {}", count(*sessions, "session", "sessions"), reason(why)))
+    }));
+    notices.extend(outcome.refused.iter().map(|(why, events)| {
+        let events = count(*events, "event", "events");
+        Notice::Info(format!("the server refused {events}: {}", refusal(*why)))
+    }));
     if outcome.counts.torn_lines > 0 {
         let lines = count(outcome.counts.torn_lines as usize, "line", "lines");
-        console.print_info(format!("{lines} could not be read completely"));
+        notices.push(Notice::Info(format!("{lines} could not be read completely")));
     }
-    for path in &outcome.files_with_oversized_lines {
-        console.print_info(format!(
-            "skipped a line of more than {} in {path}",
-            bytes(gam_sessions::MAX_LINE_BYTES as u64)
-        ));
-    }
+    let max = bytes(gam_sessions::MAX_LINE_BYTES as u64);
+    let oversized = outcome.files_with_oversized_lines.iter();
+    notices
+        .extend(oversized.map(|path| Notice::Info(format!("skipped a line of more than {max} in {path}"))));
     let unknown = &outcome.counts.unknown_records;
     if !unknown.is_empty() {
         let records: u64 = unknown.values().sum();
@@ -158,13 +223,14 @@ fn print_notices(session: &CliSession, outcome: &IngestOutcome) {
             .take(MAX_UNKNOWN)
             .map(|record| format!("{} of version {}", record.record_type, record.client_version))
             .collect();
-        console.print_info(format!(
+        notices.push(Notice::Info(format!(
             "skipped {} of {} that this program does not know: {}",
             count(records as usize, "record", "records"),
             count(unknown.len(), "type", "types"),
             named.join(", ")
-        ));
+        )));
     }
+    notices
 }
 
 /// Returns why sessions were left out, and what to do about it.
@@ -181,10 +247,22 @@ fn reason(why: &LeftOut) -> String {
     }
 }
 
+/// Returns why a server refused events, and what to do about it.
+fn refusal(why: Refusal) -> &'static str {
+    match why {
+        Refusal::NotCollected => {
+            "nothing of their repositories was collected there, or the token does not include them; they are sent again in \
+             a day"
+        }
+        Refusal::OtherMember => "somebody else has pushed them before",
+        Refusal::Other => "upgrade this program to learn why; they are sent again in a day",
+    }
+}
+
 fn as_json(args: &SessionsArgs, outcome: &IngestOutcome) -> Value {
     let kinds: Map<String, Value> = SessionEventKind::ALL
         .into_iter()
-        .map(|kind| (kind.as_str().to_owned(), outcome.count(kind).into()))
+        .map(|kind| (kind.as_str().to_owned(), outcome.counts_of_events.kind(kind).into()))
         .collect();
     let left_out: Vec<Value> = outcome
         .left_out
@@ -211,13 +289,27 @@ fn as_json(args: &SessionsArgs, outcome: &IngestOutcome) -> Value {
         "torn_lines": outcome.counts.torn_lines,
         "oversized_lines": outcome.counts.oversized_lines,
         "unknown_records": unknown,
-        "sessions": outcome.sessions(),
+        "sessions": outcome.counts_of_events.sessions.len(),
         "events": kinds,
         "changed_rows": outcome.merged.changed_rows,
         "months": outcome.merged.months.iter().map(Month::to_string).collect::<Vec<_>>(),
         "left_out": left_out,
+        "refused": outcome.refused.values().sum::<usize>(),
         "failed": failed,
         "seconds": outcome.took.as_secs_f64(),
+    })
+}
+
+/// Returns all fields of an event that would leave this machine.
+fn fields_to_leave(args: &SessionsArgs, event: &SessionEvent) -> Map<String, Value> {
+    if args.push.is_some() { push::event_fields(event) } else { event_fields(event) }
+}
+
+/// Returns the fields with those of an object in place of the object.
+fn flat_fields(fields: Map<String, Value>) -> impl Iterator<Item = (String, Value)> {
+    fields.into_iter().flat_map(|(name, value)| match value {
+        Value::Object(inner) => inner.into_iter().collect::<Vec<_>>(),
+        value => vec![(name, value)],
     })
 }
 
@@ -252,10 +344,10 @@ fn event_fields(event: &SessionEvent) -> Map<String, Value> {
 }
 
 /// Returns a line for each field of each kind: how many events have it, and examples of its values.
-fn field_lines(events: &[SessionEvent]) -> Vec<String> {
+fn field_lines(args: &SessionsArgs, events: &[SessionEvent]) -> Vec<String> {
     let mut fields: BTreeMap<(SessionEventKind, String), (usize, BTreeSet<String>)> = BTreeMap::new();
     for event in events {
-        for (name, value) in event_fields(event) {
+        for (name, value) in flat_fields(fields_to_leave(args, event)) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let (rows, values) = fields.entry((event.kind, name)).or_default();
             *rows += 1;

@@ -90,6 +90,9 @@ pub(crate) mod schema_name {
     pub(crate) const AGENT_PRS: &str = "AgentPullRequests";
     pub(crate) const AGENT_PR_CLASS: &str = "AgentPullRequestClass";
     pub(crate) const AGENT_POINT: &str = "AgentPoint";
+    pub(crate) const SESSION_PUSH: &str = "SessionPush";
+    pub(crate) const SESSION_FACTS: &str = "SessionFacts";
+    pub(crate) const SESSIONS_PUSHED: &str = "SessionsPushed";
     pub(crate) const PROBLEM: &str = "Problem";
 }
 

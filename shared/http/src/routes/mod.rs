@@ -6,6 +6,7 @@ pub(crate) mod log;
 mod metric_catalogue;
 mod openapi;
 mod orgs;
+mod sessions;
 pub(crate) mod sign_in;
 mod tasks;
 
@@ -99,7 +100,7 @@ pub(crate) fn class_of(request: &Request) -> RouteClass {
 /// Returns whether the handler of a path checks by itself what the principal sees: the path names neither an organization
 /// nor a repository.
 pub(crate) fn checks_scope(path: &str) -> bool {
-    let paths: [&[&str]; 3] = [&tasks::PATHS, &actions::PATHS, &log::PATHS];
+    let paths: [&[&str]; 4] = [&tasks::PATHS, &actions::PATHS, &log::PATHS, &sessions::PATHS];
     paths.iter().any(|paths| paths.contains(&path)) || path == pages::LOG_PATH
 }
 
@@ -163,6 +164,7 @@ pub(crate) fn all() -> Vec<Route> {
         tasks::release(tasks::PATHS[5]),
         tasks::append_log(tasks::PATHS[6]),
         tasks::read_log(tasks::PATHS[6]),
+        sessions::push(sessions::PATHS[0]),
         actions::create_issue(actions::PATHS[0]),
         actions::create_comment(actions::PATHS[1]),
         actions::create_pr(actions::PATHS[2]),

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use gam_access::RouteClass;
 
-use super::{Route, RouteMethod, actions, health, log, metric_catalogue, orgs, tasks};
+use super::{Route, RouteMethod, actions, health, log, metric_catalogue, orgs, sessions, tasks};
 use crate::openapi::{self, Operation, ResponseBody};
 use crate::webhook::WebhookReceipt;
 
@@ -21,6 +21,7 @@ static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
             .chain(metric_catalogue::schemas())
             .chain(log::schemas())
             .chain(tasks::schemas())
+            .chain(sessions::schemas())
             .chain(actions::schemas())
             .chain(orgs::issues::schemas())
             .chain(orgs::hooks::schemas())

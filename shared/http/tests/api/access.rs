@@ -47,7 +47,7 @@ impl Guarded {
 
     /// Creates a token, and returns its secret.
     async fn create(&self, name: &str, role: Role, scope: Scope) -> String {
-        let new = NewToken { name: name.to_owned(), role, scope, expires_at: None };
+        let new = NewToken { name: name.to_owned(), role, scope, member: None, expires_at: None };
         let (secret, _) = self.tokens.create(new, "local").await.expect("a token");
         secret.expose().to_owned()
     }
@@ -128,7 +128,8 @@ async fn wrong_expired_and_revoked_tokens_get_the_same_answer() {
     let api = guarded.api();
     let viewer = guarded.viewer().await;
     let expires_at = Some(guarded.clock.now() + TimeDelta::hours(1));
-    let new = NewToken { name: "short".to_owned(), role: Role::Admin, scope: Scope::All, expires_at };
+    let new =
+        NewToken { name: "short".to_owned(), role: Role::Admin, scope: Scope::All, member: None, expires_at };
     let (short, _) = guarded.tokens.create(new, "local").await.expect("a token");
     for token in [viewer.as_str(), short.expose()] {
         assert_eq!(get_with(&api, METRICS_OF_ACME, token).await.status, 200);

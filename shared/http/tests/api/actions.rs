@@ -152,7 +152,7 @@ impl Host {
     }
 
     pub(crate) async fn token(&self, name: &str, role: Role, scope: Scope) -> String {
-        let new = NewToken { name: name.to_owned(), role, scope, expires_at: None };
+        let new = NewToken { name: name.to_owned(), role, scope, member: None, expires_at: None };
         let (secret, _) = self.tokens.create(new, "local").await.expect("a token");
         format!("Bearer {}", secret.expose())
     }

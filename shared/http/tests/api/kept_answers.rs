@@ -75,7 +75,13 @@ async fn a_kept_page_is_the_page_that_would_be_rendered() {
     let tokens = Tokens::new(data.store.clone(), fixed_clock());
     let mut senders = vec![None];
     for role in [Role::Viewer, Role::Operator, Role::Auditor, Role::Admin] {
-        let new = NewToken { name: role.as_str().to_owned(), role, scope: Scope::All, expires_at: None };
+        let new = NewToken {
+            name: role.as_str().to_owned(),
+            role,
+            scope: Scope::All,
+            member: None,
+            expires_at: None,
+        };
         let (secret, _) = tokens.create(new, "local").await.unwrap();
         senders.push(Some(format!("Bearer {}", secret.expose())));
     }
@@ -118,7 +124,8 @@ async fn a_page_is_kept_only_for_who_may_see_it() {
     let scopes = [Scope::All, Scope::Orgs(vec!["other".to_owned()]), Scope::Repos(vec![repo])];
     let mut statuses = Vec::new();
     for (name, scope) in ["all", "other", "site"].into_iter().zip(scopes) {
-        let new = NewToken { name: name.to_owned(), role: Role::Viewer, scope, expires_at: None };
+        let new =
+            NewToken { name: name.to_owned(), role: Role::Viewer, scope, member: None, expires_at: None };
         let (secret, _) = tokens.create(new, "local").await.unwrap();
         let token = format!("Bearer {}", secret.expose());
         for path in ["/orgs/acme", "/orgs/acme/repos/site"] {

@@ -51,7 +51,7 @@ impl Audited {
     }
 
     async fn token(&self, name: &str, role: Role, scope: Scope) -> String {
-        let new = NewToken { name: name.to_owned(), role, scope, expires_at: None };
+        let new = NewToken { name: name.to_owned(), role, scope, member: None, expires_at: None };
         self.tokens.create(new, "local").await.expect("a token").0.expose().to_owned()
     }
 

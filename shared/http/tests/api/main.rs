@@ -16,6 +16,7 @@ mod public_answers;
 mod public_errors;
 mod schema;
 mod serving;
+mod sessions;
 mod support;
 mod tables;
 mod tasks;

@@ -68,7 +68,7 @@ const AGENT_PATHS: [&str; 11] = [
 ];
 
 /// The routes that take JSON.
-const POST_PATHS: [&str; 18] = [
+const POST_PATHS: [&str; 19] = [
     "/api/v1/actions/{action_id}/resolve",
     "/api/v1/approvals/{action_id}/approve",
     "/api/v1/approvals/{action_id}/link",
@@ -78,6 +78,7 @@ const POST_PATHS: [&str; 18] = [
     "/api/v1/create-issue",
     "/api/v1/create-pr",
     "/api/v1/request-task",
+    SESSIONS_PATH,
     "/api/v1/tasks/{claim_id}/complete",
     "/api/v1/tasks/{claim_id}/fail",
     "/api/v1/tasks/{claim_id}/heartbeat",
@@ -89,6 +90,9 @@ const POST_PATHS: [&str; 18] = [
     "/create-pr",
 ];
 
+/// The route that takes session events.
+const SESSIONS_PATH: &str = "/api/v1/sessions";
+
 /// The route that takes no body: there is nothing to say.
 const RETRY_PATH: &str = "/api/v1/actions/{action_id}/retry";
 
@@ -96,7 +100,7 @@ const RETRY_PATH: &str = "/api/v1/actions/{action_id}/retry";
 const WEBHOOK_PATH: &str = "/api/v1/webhook/github";
 
 /// The schemas that generated clients name.
-const SCHEMAS: [&str; 88] = [
+const SCHEMAS: [&str; 93] = [
     "Action",
     "ActionAnswer",
     "ActionApproval",
@@ -170,6 +174,8 @@ const SCHEMAS: [&str; 88] = [
     "PreviousRange",
     "PreviousValues",
     "Problem",
+    "PushedSessionEvent",
+    "RefusedSessionEvent",
     "Rejection",
     "Repo",
     "RepoHistogram",
@@ -178,6 +184,9 @@ const SCHEMAS: [&str; 88] = [
     "RepoSeriesOfMetrics",
     "Repos",
     "Resolution",
+    "SessionFacts",
+    "SessionPush",
+    "SessionsPushed",
     "SomeMetricValues",
     "TaskAssignment",
     "TaskIssue",
@@ -262,7 +271,8 @@ async fn routes_that_take_json_describe_it() {
         }
         assert!(!responses.contains_key("304"), "{path}");
         assert_eq!(responses.contains_key("204"), path.ends_with("request-task"), "{path}");
-        assert_eq!(responses.contains_key("409"), !path.ends_with("request-task"), "{path}");
+        let has_conflicts = !path.ends_with("request-task") && path != SESSIONS_PATH;
+        assert_eq!(responses.contains_key("409"), has_conflicts, "{path}");
         let requests_action = responses.contains_key("202");
         assert_eq!(
             requests_action,

@@ -39,7 +39,7 @@ impl Host {
     }
 
     async fn token(&self, name: &str, role: Role, scope: Scope) -> String {
-        let new = NewToken { name: name.to_owned(), role, scope, expires_at: None };
+        let new = NewToken { name: name.to_owned(), role, scope, member: None, expires_at: None };
         let (secret, _) = self.tokens.create(new, "local").await.expect("a token");
         format!("Bearer {}", secret.expose())
     }

@@ -305,6 +305,8 @@ fn a_line_that_is_still_written_is_left_for_the_next_run() {
         assert_eq!(facts.counts.torn_lines, 0, "{end}");
     }
     let half = &full[..full.len() * 3 / 4];
+    let is_complete = |text: &[u8]| read(CLAUDE, text).counts.is_complete();
+    assert_eq!((is_complete(half), is_complete(&full)), (false, true));
     assert_eq!(of_kind(&events_of(CLAUDE, &[half]), RESPONSE).len(), 1);
     assert_eq!(events_of(CLAUDE, &[half, &full]), events_of(CLAUDE, &[&full]));
     assert_eq!(

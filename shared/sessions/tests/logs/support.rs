@@ -33,7 +33,12 @@ pub(crate) fn placed(facts: &LogFacts) -> Vec<SessionEvent> {
     };
     let owners = vec![Some(owner); facts.workplaces.len()];
     let disclosure = Disclosure { branches: true, mcp_tools: true };
-    facts.place(&owners, disclosure, DateTime::UNIX_EPOCH).events
+    let events = facts.place(&owners, disclosure, DateTime::UNIX_EPOCH).events;
+    for event in &events {
+        // A server accepts it.
+        event.facts.check(event.kind).unwrap();
+    }
+    events
 }
 
 /// Returns the events of a kind.

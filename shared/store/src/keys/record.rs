@@ -78,13 +78,15 @@ pub enum RecordKind {
     NotifyMessage,
     /// How the last runs of a job went, by the job's name.
     RunHealth,
+    /// The member who pushed a session event first, by the hash of its id.
+    SessionOwner,
     /// The proof that a commit was made, by the commit's id. Only stores write receipts.
     Receipt,
 }
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 27] = [
+    pub const ALL: [RecordKind; 28] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -111,6 +113,7 @@ impl RecordKind {
         RecordKind::NotifyChannel,
         RecordKind::NotifyMessage,
         RecordKind::RunHealth,
+        RecordKind::SessionOwner,
         RecordKind::Receipt,
     ];
 
@@ -143,6 +146,7 @@ impl RecordKind {
             RecordKind::NotifyChannel => "notify_channel",
             RecordKind::NotifyMessage => "notify_message",
             RecordKind::RunHealth => "run_health",
+            RecordKind::SessionOwner => "session_owner",
             RecordKind::Receipt => "receipt",
         }
     }
@@ -367,6 +371,7 @@ mod tests {
             "notify_channel",
             "notify_message",
             "run_health",
+            "session_owner",
             "receipt",
         ];
         assert_eq!(kinds, expected);

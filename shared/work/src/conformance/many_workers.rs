@@ -244,6 +244,7 @@ fn principal() -> Principal {
         role: Role::Worker,
         scope: Scope::All,
         has_token: true,
+        member: None,
         origin: None,
     }
 }

@@ -510,7 +510,14 @@ fn actions(
 }
 
 pub(crate) fn principal(id: &str) -> Principal {
-    Principal { id: id.to_owned(), role: Role::Admin, scope: Scope::All, has_token: true, origin: None }
+    Principal {
+        id: id.to_owned(),
+        role: Role::Admin,
+        scope: Scope::All,
+        has_token: true,
+        member: None,
+        origin: None,
+    }
 }
 
 pub(crate) fn issue() -> ActionRequest {

@@ -127,6 +127,7 @@ pub(crate) fn principal() -> Principal {
         role: Role::Worker,
         scope: Scope::All,
         has_token: true,
+        member: None,
         origin: None,
     }
 }

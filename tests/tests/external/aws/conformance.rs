@@ -83,8 +83,13 @@ fn dynamodb_holds_tokens() {
         assert!(!reader.is_in_use().await.expect("a read"));
         for number in 0..8 {
             let name = format!("token-{number}");
-            let new =
-                NewToken { name: name.clone(), role: Role::Viewer, scope: Scope::All, expires_at: None };
+            let new = NewToken {
+                name: name.clone(),
+                role: Role::Viewer,
+                scope: Scope::All,
+                member: None,
+                expires_at: None,
+            };
             let (secret, token) = writer.create(new.clone(), "local").await.expect("a token");
             assert_eq!(reader.find(&secret).await.expect("a read"), TokenLookup::Valid(token.clone()));
             assert_eq!(reader.list().await.expect("a read"), std::slice::from_ref(&token));

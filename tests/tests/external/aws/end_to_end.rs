@@ -157,7 +157,8 @@ fn assert_the_api_takes_tokens_of_the_table(aws: &Emulator, stack: &Stack<'_>) {
         let store = gam_aws::DynamoStore::new(&aws.config().await, stack.output("Table"));
         let tokens = Tokens::new(Arc::new(store), Arc::new(SystemClock));
         let create = async |name: &str, role| {
-            let new = NewToken { name: name.to_owned(), role, scope: Scope::All, expires_at: None };
+            let new =
+                NewToken { name: name.to_owned(), role, scope: Scope::All, member: None, expires_at: None };
             tokens.create(new, "local").await.expect("a token").0
         };
         let (viewer, worker) = (create("viewer", Role::Viewer).await, create("worker", Role::Worker).await);

@@ -179,8 +179,13 @@ fn assert_workers_claim_tasks(stack: &Stack<'_>, (address, host): (&str, &str), 
     let token = gam_tests::support::runtime().block_on(async {
         let store = gam_aws::DynamoStore::new(&stack.aws.config().await, stack.output("Table"));
         let tokens = Tokens::new(Arc::new(store), Arc::new(SystemClock));
-        let new =
-            NewToken { name: "worker".to_owned(), role: Role::Worker, scope: Scope::All, expires_at: None };
+        let new = NewToken {
+            name: "worker".to_owned(),
+            role: Role::Worker,
+            scope: Scope::All,
+            member: None,
+            expires_at: None,
+        };
         tokens.create(new, "local").await.expect("a token").0.expose().to_owned()
     });
     let request = |worker: &str| stack.post("/api/v1/request-task", &token, &json!({ "worker": worker }));

@@ -1,9 +1,9 @@
 //! The schemas of the answers about sessions of coding agents.
 
 use gam_model::agent_metric::{AGENT_CATALOGUE, AgentAggregation, AgentMetric};
-use gam_model::{AgentDimension, Grain, MemberKind};
+use gam_model::{AgentDimension, Grain, MemberKind, ToolOutcome};
 use gam_query::{AgentListing, PrClass};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{Object, RefOr, Schema};
 
 use super::{
@@ -37,7 +37,69 @@ pub(super) fn all() -> Vec<NamedSchema> {
         named(schema_name::AGENT_PRS, prs_answer()),
         named(schema_name::AGENT_PR_CLASS, pr_class()),
         named(schema_name::AGENT_POINT, bucket_with(("value", any_value()))),
+        named(schema_name::SESSION_FACTS, session_facts()),
     ]
+}
+
+/// Returns the fixed list of fields that leave the machine of a session. Each kind of event has its own.
+fn session_facts() -> Object {
+    let time = |description: &str| {
+        let format = SchemaFormat::KnownFormat(KnownFormat::DateTime);
+        RefOr::from(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(format))
+                .description(Some(description)),
+        )
+    };
+    let boolean = |description: &str| {
+        RefOr::from(ObjectBuilder::new().schema_type(Type::Boolean).description(Some(description)))
+    };
+    let quarter = object([
+        ("at", time("When the quarter of an hour begins, UTC")),
+        ("active_ms", count("Active milliseconds of the quarter")),
+    ]);
+    let outcomes = ToolOutcome::ALL.map(ToolOutcome::as_str).to_vec();
+    with_optional(
+        Object::with_type(Type::Object),
+        [
+            ("subagent", string("The subagent that did it; missing for the session itself")),
+            ("branch", string("The git branch, or `~` and the first 12 hex digits of its SHA-256")),
+            ("replayed", boolean("Whether the only copies are in the copied history of a fork")),
+            ("model", string("Responses: the model, as the log names it")),
+            ("input_tokens", count("Responses: input tokens, without those of the cache")),
+            ("output_tokens", count("Responses: output tokens, including reasoning")),
+            ("reasoning_tokens", count("Responses: output tokens of reasoning")),
+            ("cache_read_tokens", count("Responses: input tokens read from the cache")),
+            ("cache_write_5m_tokens", count("Responses: input tokens written to the cache for five minutes")),
+            ("cache_write_1h_tokens", count("Responses: input tokens written to the cache for an hour")),
+            ("web_searches", count("Responses: web searches")),
+            ("speed", string("Responses: the speed class")),
+            ("is_final", boolean("Responses: whether the log has the end of the response")),
+            ("tool", string("Tool calls: the name of the tool")),
+            ("outcome", choice(outcomes, "Tool calls: how the call ended")),
+            ("duration_ms", count("Tool calls: milliseconds from the call to its result")),
+            ("additions", count("Tool calls: lines added to files")),
+            ("deletions", count("Tool calls: lines deleted from files")),
+            ("started_at", time("Sessions: the first own line of the session, UTC")),
+            ("prompts", count("Sessions: what people submitted on this UTC day")),
+            ("turns", count("Sessions: turns that the agent finished on this UTC day")),
+            (
+                "active",
+                ArrayBuilder::new()
+                    .items(quarter)
+                    .max_items(Some(96))
+                    .description(Some("Sessions: active time on this UTC day"))
+                    .into(),
+            ),
+            ("client_version", string("Sessions: the version of the agent")),
+            ("entrypoint", string("Sessions: how the agent was started")),
+            ("forked_from", string("Sessions: the session whose history this one continues")),
+            ("pr_repo", string("Links to pull requests: `owner/name` of the repository")),
+            ("number", count("Links to pull requests: the number of the pull request")),
+            ("sha", string("Commits: the first digits of the SHA")),
+        ],
+    )
 }
 
 /// Adds properties that an object need not have.
@@ -223,4 +285,23 @@ fn any_value() -> RefOr<Schema> {
         .item(reference(schema_name::DISTRIBUTION))
         .item(number_or_null("A count, hours, dollars or a ratio. Null for a ratio without a denominator"))
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_model::SessionFacts;
+
+    use super::*;
+
+    #[test]
+    fn the_schema_has_every_field_of_session_events() {
+        let facts = serde_json::to_value(SessionFacts::default()).unwrap();
+        let expected: Vec<&String> = facts.as_object().unwrap().keys().collect();
+        let schema = session_facts();
+        let mut fields: Vec<&String> = schema.properties.keys().collect();
+        fields.sort();
+        let mut sorted = expected.clone();
+        sorted.sort();
+        assert_eq!(fields, sorted);
+    }
 }
