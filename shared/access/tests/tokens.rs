@@ -237,7 +237,7 @@ async fn an_approver_has_a_valid_token_with_role_and_scope() {
     let tokens = Tokens::new(Arc::new(MemoryStore::default()), clock.clone());
     let site = ("acme", "Site");
     let create = async |name: &str, role: Role, scope: Scope, expires_at: Option<DateTime<Utc>>| {
-        let new = NewToken { name: name.to_owned(), role, scope, expires_at };
+        let new = NewToken { name: name.to_owned(), role, scope, member: None, expires_at };
         tokens.create(new, "local").await.unwrap().1
     };
     let repo = |repo: &str| Scope::Repos(vec![RepoName { org: "acme".to_owned(), repo: repo.to_owned() }]);

@@ -206,6 +206,7 @@ async fn unpriced_request(ports: &QueryPorts, org: &str) -> anyhow::Result<Optio
         sort,
         direction: SortDirection::Desc,
         limit: gam_query::MAX_LIMIT,
+        compare: false,
     }))
 }
 
