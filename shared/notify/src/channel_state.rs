@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_model::notify::{DEFAULT_INTERVAL_MINUTES, DEFAULT_WAIT_SECONDS};
-use gam_model::{ChannelSettings, NotificationKind, Severity, TimeZone};
+use gam_model::{BreakerChange, ChannelSettings, NotificationKind, Severity, TimeZone};
 use serde::{Deserialize, Serialize};
 
-use crate::breaker::{ChannelBreaker, ChannelBreakerChange};
+use crate::breaker::ChannelBreaker;
 use crate::channels::SendOutcome;
 use crate::digest::DigestContent;
 use crate::notification::Notification;
@@ -163,7 +163,7 @@ pub(crate) struct AttemptResult {
     /// The message, if it is done with: sent, or dropped.
     pub(crate) ended: Option<OutgoingMessage>,
     /// How the breaker changed.
-    pub(crate) breaker: ChannelBreakerChange,
+    pub(crate) breaker: BreakerChange,
 }
 
 impl ChannelState {
@@ -199,7 +199,7 @@ impl ChannelState {
         if !self.has_work() {
             return ChannelStep::Idle;
         }
-        let blocked_until = self.not_before.max(self.breaker.open_until);
+        let blocked_until = self.not_before.max(self.breaker.open_until());
         if let Some(until) = blocked_until.filter(|until| *until > now) {
             return ChannelStep::Wait(until);
         }
@@ -282,7 +282,7 @@ impl ChannelState {
             SendOutcome::Busy { after, .. } if message.attempts < MAX_BUSY_ATTEMPTS => {
                 self.not_before = Some(now + pause(*after));
                 self.retry(message, now);
-                Some(AttemptResult { ended: None, breaker: ChannelBreakerChange::None })
+                Some(AttemptResult { ended: None, breaker: BreakerChange::None })
             }
             SendOutcome::Busy { why, after } | SendOutcome::Failed { why, after } => {
                 self.not_before = Some(now + pause(*after));

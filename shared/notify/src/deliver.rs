@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use gam_access::{AuditKind, AuditRow};
-use gam_model::ChannelSettings;
+use gam_model::{BreakerChange, ChannelSettings};
 use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answered};
 
 use crate::audit_rows::CHANNEL_DETAIL;
-use crate::breaker::ChannelBreakerChange;
 use crate::channel_state::{ChannelStep, MessageContent, OutgoingMessage, PendingGroup};
 use crate::channels::SendOutcome;
 use crate::error::{NotifyError, Result};
@@ -176,14 +175,14 @@ fn sent_message(
 fn breaker_row(
     org: &NotifyOrg,
     channel: &ChannelSettings,
-    change: ChannelBreakerChange,
+    change: BreakerChange,
     outcome: &SendOutcome,
     now: DateTime<Utc>,
 ) -> Option<impl Fn(RecordCommitId) -> AuditRow> {
     let kind = match change {
-        ChannelBreakerChange::None => return None,
-        ChannelBreakerChange::Opened => AuditKind::BreakerOpened,
-        ChannelBreakerChange::Closed => AuditKind::BreakerClosed,
+        BreakerChange::None => return None,
+        BreakerChange::Opened => AuditKind::BreakerOpened,
+        BreakerChange::Closed => AuditKind::BreakerClosed,
     };
     let (key, name) = (org.key.clone(), channel.name.clone());
     let why = outcome.why().unwrap_or("ok").to_owned();

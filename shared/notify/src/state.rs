@@ -177,7 +177,7 @@ pub async fn channel_status(
         digests: state.digests.len(),
         is_sending: state.sending.is_some(),
         last_sent: state.last_sent,
-        paused_until: state.breaker.open_until.max(state.not_before).filter(|until| *until > now),
+        paused_until: state.breaker.open_until().max(state.not_before).filter(|until| *until > now),
         is_broken: state.breaker.is_open(),
         why: state.breaker.why,
     })

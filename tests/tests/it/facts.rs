@@ -3,11 +3,11 @@
 
 use chrono::TimeDelta;
 use gam_tests::answers::{assert_matches_reference, assert_same_answers};
-use gam_tests::github::{Double, Fault};
 use gam_tests::github::world::{
     Account, Deployment, PullRequest, Release, ReleaseChange, Repo, Review, Signature, Thread, ThreadChange,
     Time, World, at,
 };
+use gam_tests::github::{Double, Fault};
 use gam_tests::http::get;
 use gam_tests::program::Sandbox;
 

@@ -84,7 +84,7 @@ fn a_message_is_tried_again_under_its_id_and_then_held() {
     let mut now = 2;
     for attempt in 1..=3 {
         let result = state.finish(&id, &failed, at(now)).unwrap();
-        let opened = if attempt == 3 { ChannelBreakerChange::Opened } else { ChannelBreakerChange::None };
+        let opened = if attempt == 3 { BreakerChange::Opened } else { BreakerChange::None };
         assert_eq!((result.breaker, result.ended), (opened, None), "{attempt}");
         state.add(&notification(&format!("during {attempt}"), WANTED), at(now));
         now += 20;
@@ -98,7 +98,7 @@ fn a_message_is_tried_again_under_its_id_and_then_held() {
     assert_eq!((all.len(), all.held.as_deref(), all.shown[0].kind), (4, Some("503"), WANTED));
     assert_eq!(state.finish(&id, &SendOutcome::Sent, at(103)), None, "an answer that comes too late");
     let sent = state.finish(&later, &SendOutcome::Sent, at(103)).unwrap();
-    assert_eq!(sent.breaker, ChannelBreakerChange::Closed);
+    assert_eq!(sent.breaker, BreakerChange::Closed);
     assert!(!state.has_work());
 }
 
@@ -125,7 +125,7 @@ fn a_refused_message_is_dropped_and_a_refused_channel_holds() {
     state.add(&notification("b", FAILED), at(2));
     let (id, _) = group(step(&mut state, &settings, 2));
     let result = state.finish(&id, &SendOutcome::refused("404"), at(3)).unwrap();
-    assert_eq!((result.breaker, result.ended), (ChannelBreakerChange::Opened, None));
+    assert_eq!((result.breaker, result.ended), (BreakerChange::Opened, None));
     assert!(state.has_work(), "the notification is not lost");
     assert_eq!(step(&mut state, &settings, 3_600), ChannelStep::Wait(at(3) + TimeDelta::hours(6)));
 }
@@ -143,4 +143,21 @@ fn a_channel_that_is_always_busy_counts_as_failing() {
         assert!(now < 20, "the breaker never opens");
     }
     assert_eq!(now, 7);
+}
+
+#[test]
+fn a_failed_probe_of_a_refused_channel_waits_again() {
+    let settings = channel("wait_seconds = 0\n");
+    let mut state = ChannelState::default();
+    state.add(&notification("a", FAILED), at(0));
+    let (id, _) = group(step(&mut state, &settings, 0));
+    state.finish(&id, &SendOutcome::refused("404"), at(0)).unwrap();
+    let mut now = 6 * 3_600;
+    for pause in [120, 240, 480] {
+        let (id, _) = group(step(&mut state, &settings, now));
+        let result = state.finish(&id, &SendOutcome::failed("503"), at(now)).unwrap();
+        assert_eq!(result.breaker, BreakerChange::None, "it is reported once");
+        assert_eq!(step(&mut state, &settings, now), ChannelStep::Wait(at(now + pause)), "{pause}");
+        now += pause;
+    }
 }
