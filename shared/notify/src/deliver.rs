@@ -9,7 +9,7 @@ use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answer
 
 use crate::audit_rows::CHANNEL_DETAIL;
 use crate::channel_state::{ChannelStep, MessageContent, OutgoingMessage, PendingGroup};
-use crate::channels::SendOutcome;
+use crate::channels::{SendOutcome, send};
 use crate::error::{NotifyError, Result};
 use crate::history::SentMessage;
 use crate::message::{MessageView, RichMessage, group_message};
@@ -61,14 +61,14 @@ impl Notifier {
         channel: &ChannelSettings,
         message: &OutgoingMessage,
     ) -> RichMessage {
-        let language = channel.language.unwrap_or(org.settings.language);
+        let language = org.language_of(channel);
         let mut rich = match &message.content {
             MessageContent::Group(group) => {
                 let base_url = org.settings.base_url.as_deref();
                 let approval_links = self.approval_links(channel, group).await;
                 group_message(group, &MessageView { org: &org.key, language, base_url, approval_links })
             }
-            MessageContent::Digest(digest) => self.digest_message(org, digest, language).await,
+            MessageContent::Digest(digest) => self.digest_message(org, digest, language),
         };
         rich.id.clone_from(&message.id);
         rich.made_at = message.made_at;
@@ -97,7 +97,7 @@ impl Notifier {
     /// Sends a message. What the secrets lack is a refusal that a person must fix.
     pub(crate) async fn send(&self, channel: &ChannelSettings, message: &RichMessage) -> SendOutcome {
         match self.ports.secrets.secrets(channel).await {
-            Ok(secrets) => self.sender.send(channel, &secrets, message, self.ports.clock.now()).await,
+            Ok(secrets) => send(&*self.transport, channel, &secrets, message, self.ports.clock.now()).await,
             Err(why) => SendOutcome::ChannelRefused { why },
         }
     }
@@ -119,6 +119,11 @@ impl Notifier {
             if result.ended.is_some() {
                 let refused = outcome.why().map(str::to_owned);
                 commit = sent_message(channel, message, rich, now, refused).add_to(commit, &org.key)?;
+            }
+            let language = org.language_of(channel);
+            let of_dropped = SentMessage::of_dropped(name, &result.dropped, language, now);
+            if let Some(of_dropped) = of_dropped {
+                commit = of_dropped.add_to(commit, &org.key)?;
             }
             if let Some(row) = breaker_row(org, channel, result.breaker, outcome, now) {
                 commit = row(commit.id()).add_to(commit)?;

@@ -161,3 +161,60 @@ fn a_failed_probe_of_a_refused_channel_waits_again() {
         now += pause;
     }
 }
+
+fn digest(name: &str, bytes: usize) -> DigestContent {
+    let number = crate::digest::DigestNumber {
+        metric: "x".repeat(bytes),
+        subject: None,
+        value: None,
+        previous: None,
+        is_hours: false,
+        link: String::new(),
+    };
+    DigestContent { name: name.to_owned(), made_at: at(0), numbers: vec![number], ..DigestContent::default() }
+}
+
+fn names(digests: &[DigestContent]) -> Vec<&str> {
+    digests.iter().map(|digest| digest.name.as_str()).collect()
+}
+
+#[test]
+fn the_oldest_digests_are_dropped_and_returned_when_too_many_wait() {
+    let mut state = ChannelState::default();
+    for number in 0..MAX_WAITING_DIGESTS {
+        assert!(state.add_digest(digest(&number.to_string(), 1)).is_empty(), "{number}");
+    }
+    assert_eq!(names(&state.add_digest(digest("more", 1))), ["0"]);
+    // One that failed comes back while newer ones fill the queue.
+    let settings = channel("wait_seconds = 0\ninterval_minutes = 0\n");
+    let ChannelStep::Send(message) = step(&mut state, &settings, 0) else { panic!("nothing is sent") };
+    assert!(state.add_digest(digest("last", 1)).is_empty());
+    let result = state.finish(&message.id, &SendOutcome::refused("404"), at(1)).unwrap();
+    assert_eq!((names(&result.dropped), state.digests.len()), (vec!["1"], MAX_WAITING_DIGESTS));
+    assert_eq!(names(&state.add_digest(digest("again", 1))), ["2"], "the bound still holds");
+}
+
+#[test]
+fn digests_that_wait_fit_into_a_record() {
+    let mut state = ChannelState::default();
+    let dropped: usize =
+        (0..MAX_WAITING_DIGESTS).map(|it| state.add_digest(digest(&it.to_string(), 50_000)).len()).sum();
+    assert_eq!((dropped + state.digests.len(), state.digests.len()), (MAX_WAITING_DIGESTS, 3));
+    assert!(serde_json::to_string(&state).unwrap().len() < 200_000);
+}
+
+#[test]
+fn a_digest_keeps_its_id_when_it_is_held_and_is_not_sent_after_every_group() {
+    let settings = channel("wait_seconds = 0\ninterval_minutes = 5\n");
+    let mut state = ChannelState::default();
+    assert!(state.add_digest(digest("weekly", 1)).is_empty());
+    let ChannelStep::Send(first) = step(&mut state, &settings, 0) else { panic!("nothing is sent") };
+    state.finish(&first.id, &SendOutcome::refused("404"), at(0)).unwrap();
+    // Something happens all the time meanwhile.
+    state.add(&notification("a", FAILED), at(60));
+    let ChannelStep::Send(second) = step(&mut state, &settings, 6 * 3_600) else { panic!("nothing is sent") };
+    assert!(matches!(second.content, MessageContent::Digest(_)), "the older one comes first");
+    assert_eq!(second.id, first.id);
+    state.finish(&second.id, &SendOutcome::Sent, at(6 * 3_600)).unwrap();
+    assert_eq!(group(step(&mut state, &settings, 6 * 3_600 + 300)).1.len(), 1);
+}
