@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use gam_access::Tokens;
+use gam_aggregate::AggregateError;
 use gam_audit::{AuditPorts, SegmentLog};
-use gam_github::Quota;
+use gam_github::Client;
 use gam_http::NotificationPorts;
 use gam_model::ChannelSettings;
 use gam_model::notify::SecretName;
 use gam_notify::{
-    ApprovalLinkSource, ChannelSecrets, Notifier, NotifyPorts, RateLimit, SecretSource, Sender,
+    ApprovalLinkSource, ChannelSecrets, Notifier, NotifyPorts, RateLimit, RunOutcome, SecretSource,
 };
 use gam_notify_ports::{LakeFacts, NetTransport, QueryDigests};
 use gam_store::RecordStore;
@@ -19,7 +21,8 @@ use gam_work::actions::{ActionError, ActionId, Actions, ApprovalLinks};
 use secrecy::SecretString;
 
 use crate::error::{failure, one_line};
-use crate::open::OpenStore;
+use crate::open::{OpenData, OpenStore};
+use crate::secret_variable::SecretVariable;
 use crate::session::CliSession;
 use crate::settings::CliSettings;
 
@@ -34,19 +37,11 @@ impl EnvironmentSecrets {
     /// If it is not set, or its file cannot be read. The message contains no secret.
     pub(crate) fn value(name: &SecretName) -> Result<SecretString, String> {
         let name = name.as_str();
-        let file_name = format!("{name}_FILE");
-        match (variable(name), variable(&file_name)) {
-            (Some(_), Some(_)) => Err(format!("{name} and {file_name} are both set: unset one of them")),
-            (Some(value), None) => Ok(value.into()),
-            (None, Some(file)) => match std::fs::read_to_string(PathBuf::from(&file)) {
-                Ok(text) => Ok(text.trim().to_owned().into()),
-                Err(error) => {
-                    Err(format!("cannot read {file_name} {file} ({error}): name a readable text file"))
-                }
-            },
-            (None, None) => {
-                Err(format!("{name} is not set: set it, or {file_name}, where github-metrics runs"))
-            }
+        let file = variable(&format!("{name}_FILE")).map(PathBuf::from);
+        let secret = SecretVariable::new(name.to_owned(), variable(name).map(SecretString::from), file);
+        match secret.read().map_err(|error| one_line(&error))? {
+            Some(value) => Ok(value.into()),
+            None => Err(format!("{name} is not set: set it, or {name}_FILE, where github-metrics runs")),
         }
     }
 }
@@ -134,7 +129,7 @@ pub(crate) fn notifier(settings: &CliSettings, store: &OpenStore) -> anyhow::Res
         clock,
     };
     let transport = NetTransport::new().map_err(failure)?;
-    Ok(Some(Notifier::new(ports, Sender::new(Arc::new(transport)))))
+    Ok(Some(Notifier::new(ports, Arc::new(transport))))
 }
 
 /// Sends notifications. Never returns.
@@ -147,28 +142,50 @@ pub(crate) async fn keep_sending(session: &CliSession, store: &OpenStore) {
     std::future::pending().await
 }
 
-/// Records how a run ended, so that people are notified if it keeps failing. A failure to record is only logged.
-pub(crate) async fn record_run(store: &OpenStore, (org, job): (&str, &str), error: Option<&anyhow::Error>) {
-    let Some(ports) = store.audit_ports(store.lake()) else { return };
-    let why = error.map(|error| one_line(error).to_string());
-    let now = ports.clock.now();
-    if let Err(error) = gam_notify::record_run(&*ports.records, (org, job), why.as_deref(), now).await {
-        tracing::warn!(org, job, %error, "cannot record how a run ended");
-    }
-}
+/// The name of collections in notifications and numbers.
+const COLLECT_JOB: &str = "collect";
+/// The name of aggregations.
+const AGGREGATE_JOB: &str = "aggregate";
 
-/// Records what is left of GitHub's limit of GraphQL. A failure to record is only logged.
-pub(crate) async fn record_limit(store: &OpenStore, (org, job): (&str, &str), quota: &Quota) {
-    let Some(ports) = store.audit_ports(store.lake()) else { return };
-    let now = ports.clock.now();
-    let limit = RateLimit {
+/// Records how a collection of an organization ended, and what is left of GitHub's limit, so that people are notified.
+pub(crate) async fn record_collection(
+    data: &OpenData,
+    github: &Client,
+    org: &str,
+    (error, took): (Option<&anyhow::Error>, Duration),
+) {
+    // A failed aggregation has recorded itself.
+    let error = error.filter(|error| !error.is::<AggregateError>());
+    let Ok(key) = data.key_of(org).await else { return };
+    let limit = github.graphql_quota(org).map(|quota| RateLimit {
         name: "GraphQL API of GitHub".to_owned(),
         limit: quota.limit,
         remaining: quota.remaining,
         resets_at: quota.reset,
-    };
-    if let Err(error) = gam_notify::record_limit(&*ports.records, (org, job), limit, now).await {
-        tracing::warn!(org, job, %error, "cannot record what is left of the rate limit");
+    });
+    let outcome = RunOutcome { error: error.map(one_line), limit, seconds: Some(took.as_secs_f64()) };
+    record_run(&data.store, (&key, COLLECT_JOB), &outcome).await;
+}
+
+/// Records how an aggregation of an organization, by its storage key, ended. `took` is how long it folded, unless there
+/// was nothing to fold.
+pub(crate) async fn record_aggregation(
+    data: &OpenData,
+    key: &str,
+    error: Option<&anyhow::Error>,
+    took: Option<Duration>,
+) {
+    let seconds = took.map(|took| took.as_secs_f64());
+    let outcome = RunOutcome { error: error.map(one_line), limit: None, seconds };
+    record_run(&data.store, (key, AGGREGATE_JOB), &outcome).await;
+}
+
+/// Records how a run ended. A failure to record is only logged.
+async fn record_run(store: &OpenStore, (org, job): (&str, &str), outcome: &RunOutcome) {
+    let Some(ports) = store.audit_ports(store.lake()) else { return };
+    let now = ports.clock.now();
+    if let Err(error) = gam_notify::record_run(&*ports.records, (org, job), outcome, now).await {
+        tracing::warn!(org, job, %error, "cannot record how a run ended");
     }
 }
 

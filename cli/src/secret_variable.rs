@@ -1,5 +1,6 @@
 //! Secrets that a variable holds, or a file that a variable names.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -10,20 +11,24 @@ use crate::error::usage_error;
 #[derive(Debug, Default)]
 pub(crate) struct SecretVariable {
     /// The name of the variable. That of the file ends with `_FILE`.
-    name: &'static str,
+    name: Cow<'static, str>,
     value: Option<SecretString>,
     file: Option<PathBuf>,
 }
 
 impl SecretVariable {
     /// Takes the values of a variable and of its `_FILE`.
-    pub(crate) fn new(name: &'static str, value: Option<SecretString>, file: Option<PathBuf>) -> Self {
-        SecretVariable { name, value, file }
+    pub(crate) fn new(
+        name: impl Into<Cow<'static, str>>,
+        value: Option<SecretString>,
+        file: Option<PathBuf>,
+    ) -> Self {
+        SecretVariable { name: name.into(), value, file }
     }
 
     /// The name of the variable.
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Returns the secret, or `None` if neither variable is set. Files end with a line break, and copied texts often
@@ -32,7 +37,7 @@ impl SecretVariable {
     /// # Errors
     /// If both are set, or the file cannot be read. No message contains the secret.
     pub(crate) fn read(&self) -> anyhow::Result<Option<String>> {
-        let name = self.name;
+        let name = &self.name;
         let text = match (&self.value, &self.file) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => {

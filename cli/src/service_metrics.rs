@@ -9,7 +9,8 @@ use gam_lake::ObjectStore;
 use gam_model::Clock;
 use gam_notify::{FactSource, NotifyOrg, RunHealth, channel_status, load_health};
 use gam_store::keys::CheckpointKey;
-use gam_store::{Checkpoint, OrgCheckpoint, RecordKind, RecordRange, RecordStore};
+use gam_store::{Checkpoint, OrgCheckpoint, Record, RecordKey, RecordKind, RecordRange, RecordStore};
+use gam_work::order::WebhookOrder;
 
 use crate::notify;
 use crate::open::OpenStore;
@@ -52,11 +53,20 @@ impl StoreMetrics {
         Some(keys)
     }
 
+    /// Returns the first records of a kind, at most [`MAX_COUNTED`].
+    async fn first(
+        &self,
+        org: Option<&str>,
+        kind: RecordKind,
+        now: DateTime<Utc>,
+    ) -> Option<Vec<(RecordKey, Record)>> {
+        let range = RecordRange::new(org, kind, &[]).ok()?;
+        self.records.range(&range, MAX_COUNTED, now).await.ok()
+    }
+
     /// Returns the number of records of a kind, at most [`MAX_COUNTED`].
     async fn count(&self, org: Option<&str>, kind: RecordKind, now: DateTime<Utc>) -> Option<f64> {
-        let range = RecordRange::new(org, kind, &[]).ok()?;
-        let page = self.records.range(&range, MAX_COUNTED, now).await.ok()?;
-        Some(page.len() as f64)
+        Some(self.first(org, kind, now).await?.len() as f64)
     }
 
     async fn org_gauges(&self, org: &str, now: DateTime<Utc>) -> Vec<Gauge> {
@@ -74,12 +84,21 @@ impl StoreMetrics {
             add("gam_gaps", "Number of gaps: what could not be read from GitHub.", &of_org, Some(gaps));
         }
         if let Ok(batches) = gam_lake::inbox::list::<gam_lake::Events>(&*self.lake, org).await {
-            add(
-                "gam_inbox_batches",
-                "Number of batches that wait for an aggregation.",
-                &of_org,
-                Some(batches.len() as f64),
-            );
+            let oldest = batches.iter().filter_map(|batch| batch.modified_at).min();
+            for (name, help, value) in [
+                (
+                    "gam_inbox_batches",
+                    "Number of batches that wait for an aggregation.",
+                    batches.len() as f64,
+                ),
+                (
+                    "gam_inbox_age_seconds",
+                    "Age of the oldest batch that waits for an aggregation; 0 if none waits.",
+                    age_or_zero(oldest, now),
+                ),
+            ] {
+                add(name, help, &of_org, Some(value));
+            }
         }
         for (name, help, kind) in [
             (
@@ -127,10 +146,21 @@ impl StoreMetrics {
     }
 }
 
+/// Returns the age of what waits, in seconds; 0 if nothing does.
+fn age_or_zero(oldest: Option<DateTime<Utc>>, now: DateTime<Utc>) -> f64 {
+    oldest.map_or(0.0, |oldest| (now - oldest).num_seconds().max(0) as f64)
+}
+
+/// Returns when the oldest of some orders of webhooks was made. One that cannot be read has no age.
+fn oldest_order(records: &[(RecordKey, Record)]) -> Option<DateTime<Utc>> {
+    let parse = |(_, record): &(RecordKey, Record)| serde_json::from_str::<WebhookOrder>(&record.body).ok();
+    records.iter().filter_map(parse).map(|order| order.received_at).min()
+}
+
 /// A gauge without labels.
 type HealthNumber = (&'static str, &'static str, Option<f64>);
 
-fn health_numbers(health: &RunHealth, now: DateTime<Utc>) -> [HealthNumber; 4] {
+fn health_numbers(health: &RunHealth, now: DateTime<Utc>) -> [HealthNumber; 5] {
     let age = |at: Option<DateTime<Utc>>| at.map(|at| (now - at).num_seconds() as f64);
     let limit = health.limit.as_ref().filter(|limit| limit.resets_at > now);
     [
@@ -143,6 +173,11 @@ fn health_numbers(health: &RunHealth, now: DateTime<Utc>) -> [HealthNumber; 4] {
             "gam_run_success_age_seconds",
             "Time since the last run of a job that succeeded.",
             age(health.last_success),
+        ),
+        (
+            "gam_run_seconds",
+            "How long the last run of a job took that had work to do: of the job aggregate, the fold.",
+            health.seconds,
         ),
         (
             "gam_github_limit_remaining",
@@ -162,12 +197,17 @@ impl ServiceMetrics for StoreMetrics {
     async fn gauges(&self) -> Vec<Gauge> {
         let now = self.clock.now();
         let mut gauges = Vec::new();
-        for (name, help, kind) in [
-            ("gam_webhook_orders", "Orders of webhooks that wait, at most 1000.", RecordKind::WebhookOrder),
-            ("gam_actions_due", "Actions that have work to do, at most 1000.", RecordKind::ActionDue),
-        ] {
-            let value = self.count(None, kind, now).await;
-            gauges.extend(value.map(|value| Gauge { name, help, labels: Vec::new(), value }));
+        let mut add = |name, help, value| gauges.push(Gauge { name, help, labels: Vec::new(), value });
+        if let Some(orders) = self.first(None, RecordKind::WebhookOrder, now).await {
+            add("gam_webhook_orders", "Orders of webhooks that wait, at most 1000.", orders.len() as f64);
+            add(
+                "gam_webhook_order_age_seconds",
+                "Age of the oldest order of a webhook that waits; 0 if none waits.",
+                age_or_zero(oldest_order(&orders), now),
+            );
+        }
+        if let Some(count) = self.count(None, RecordKind::ActionDue, now).await {
+            add("gam_actions_due", "Actions that have work to do, at most 1000.", count);
         }
         for key in self.keys().await.unwrap_or_default() {
             gauges.extend(self.org_gauges(&key, now).await);
@@ -176,5 +216,18 @@ impl ServiceMetrics for StoreMetrics {
             gauges.extend(self.channel_gauges(&org, now).await);
         }
         gauges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_has_the_age_of_the_oldest() {
+        let now: DateTime<Utc> = "2026-03-01T10:00:00Z".parse().unwrap();
+        assert_eq!(age_or_zero(None, now), 0.0);
+        assert_eq!(age_or_zero(Some(now - chrono::TimeDelta::minutes(2)), now), 120.0);
+        assert_eq!(age_or_zero(Some(now + chrono::TimeDelta::minutes(2)), now), 0.0, "another clock");
     }
 }

@@ -15,6 +15,7 @@ use crate::config;
 use crate::error::one_line;
 use crate::exit::Exit;
 use crate::format::{count, duration};
+use crate::notify;
 use crate::open::{OpenData, OpenStore};
 use crate::progress::RunProgress;
 use crate::report::unique_names;
@@ -179,8 +180,12 @@ async fn aggregate_timed(
     let started = Instant::now();
     let progress = RunProgress::new(&session.console, org);
     let key = data.key_of(org).await?;
-    let report = aggregate(&data.aggregate_ports(), &key, is_rebuild, &progress).await?;
-    Ok(AggregateOutcome { report, took: started.elapsed(), is_rebuild })
+    let result = aggregate(&data.aggregate_ports(), &key, is_rebuild, &progress).await;
+    let took = started.elapsed();
+    let result = result.map_err(anyhow::Error::from);
+    let folded = result.as_ref().is_ok_and(|report| report.rollups > 0);
+    notify::record_aggregation(data, &key, result.as_ref().err(), folded.then_some(took)).await;
+    Ok(AggregateOutcome { report: result?, took, is_rebuild })
 }
 
 /// Processes the inbox of an organization as a part of another command, and prints problems only.

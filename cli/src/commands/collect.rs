@@ -19,6 +19,7 @@ use crate::args::{self, GitHubOptions};
 use crate::error::{exit_status, one_line};
 use crate::exit::Exit;
 use crate::format::{count, duration};
+use crate::notify;
 use crate::open::{OpenData, open_dry_run};
 use crate::progress::RunProgress;
 use crate::report::{Continuation, limit_message, reasons_as_json, request_cost, total_cost, unique_names};
@@ -98,11 +99,23 @@ async fn collect_orgs(
     args: &CollectArgs,
 ) -> anyhow::Result<Exit> {
     let exit = for_each_org(session, github, args, async |request| {
-        collect_org(session, data, github, request, args.reconcile).await
+        let started = Instant::now();
+        let collected = collect_org(session, data, github, request, args.reconcile).await;
+        if is_run_of_the_job(request, &collected) {
+            let outcome = (collected.as_ref().err(), started.elapsed());
+            notify::record_collection(data, github, &request.org, outcome).await;
+        }
+        collected
     })
     .await?;
     print_next_step(session, data, &unique_names(&args.orgs)).await;
     Ok(exit)
+}
+
+/// Returns whether a collection says how the regular ones go. A person who reads some repositories, or gives a wrong
+/// name or option, does not.
+fn is_run_of_the_job(request: &CollectRequest, collected: &anyhow::Result<Exit>) -> bool {
+    request.repos.is_empty() && collected.as_ref().err().is_none_or(|error| exit_status(error) != Exit::Usage)
 }
 
 /// Runs `work` for one organization after the other. One that fails does not stop the others.
@@ -467,6 +480,16 @@ mod tests {
         assert_eq!(summary(&outcome), "Acme: up to date (1 repository, 17 requests, 21 points, 1 retry)");
         outcome.report.failed.push(("site".into(), "refused".into()));
         assert!(summary(&outcome).starts_with("Acme: 0 events in 0 batches from 1 repository"));
+    }
+
+    #[test]
+    fn only_runs_of_all_repositories_say_how_collections_go() {
+        let all = CollectRequest::default();
+        let some = CollectRequest { repos: vec!["site".into()], ..CollectRequest::default() };
+        assert!(is_run_of_the_job(&all, &Ok(Exit::Success)));
+        assert!(is_run_of_the_job(&all, &Err(anyhow::anyhow!("GitHub answered 502"))));
+        assert!(!is_run_of_the_job(&some, &Ok(Exit::Success)));
+        assert!(!is_run_of_the_job(&all, &Err(crate::error::usage_error("no such day".to_owned()))));
     }
 
     #[test]

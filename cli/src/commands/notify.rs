@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{Days, NaiveDate};
 use clap::{Args, Subcommand};
+use gam_model::ChannelSettings;
 use gam_model::notify::{DigestPeriod, SecretName};
-use gam_model::{ChannelSettings, NotifySettings, TimeZone};
 use gam_notify::{
     ChannelStatus, DigestRequest, FactSource as _, NotifyOrg, SendOutcome, SentMessage, channel_status,
     list_messages,
@@ -78,7 +78,7 @@ struct NotifyDigestArgs {
     /// Length of the period
     #[arg(long, value_name = "day|week", default_value = "week", value_parser = period)]
     every: DigestPeriod,
-    /// Day after the last one [default: today]
+    /// Day after the last one [default: today, in the time zone of digests]
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = args::day)]
     until: Option<NaiveDate>,
     /// Only this repository; can be repeated
@@ -261,10 +261,9 @@ async fn digest(session: &CliSession, store: &OpenStore, args: NotifyDigestArgs)
     let notifier = notifier(&session.settings, store)?
         .ok_or_else(|| failure("the store cannot be written: give this user permission"))?;
     let key = store.registry().await?.key_of(&args.org);
-    let configured = notifier.orgs().await?.into_iter().find(|org| org.key == key);
-    let time_zone = configured.as_ref().map_or(TimeZone::UTC, |org| org.time_zone);
-    let org = configured.unwrap_or_else(|| NotifyOrg { key, settings: NotifySettings::default(), time_zone });
-    let until = args.until.unwrap_or_else(|| time_zone.day(store.clock().now()));
+    // Also of an organization without channels.
+    let org = facts(store, store.audit_ports_for_reading().records).settings(&key).await?;
+    let until = args.until.unwrap_or_else(|| org.zone().day(store.clock().now()));
     let request = DigestRequest {
         org: org.key.clone(),
         every: args.every,
@@ -278,7 +277,7 @@ async fn digest(session: &CliSession, store: &OpenStore, args: NotifyDigestArgs)
     if session.wants_json() {
         session.console.write_result(json!(content).to_string())?;
     } else {
-        let message = notifier.digest_message(&org, &content, org.settings.language).await;
+        let message = notifier.digest_message(&org, &content, org.settings.language);
         let lines = message
             .lines
             .iter()

@@ -1,6 +1,6 @@
 //! `up`: collects, aggregates and serves, and repeats.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
@@ -36,8 +36,6 @@ Without tokens, only this machine can read: see `github-metrics help token`.";
 const LOOK_FOR_MARKS_EVERY: Duration = Duration::from_secs(5);
 /// Pause between a push of session events and their merge.
 const MERGE_PUSHED_AFTER: Duration = Duration::from_secs(20);
-/// The name of the rounds in notifications.
-const COLLECT_JOB: &str = "collect";
 const STOPPED: &str = "stopped; progress is saved, run again to continue";
 
 /// Arguments of `up`.
@@ -157,8 +155,9 @@ async fn run_rounds(
     loop {
         let mut refusals = Vec::new();
         for org in &args.orgs {
+            let started = Instant::now();
             let round = run_round(session, data, github, (org, args), webhooks, has_succeeded).await;
-            record_round(data, github, org, round.as_ref().err()).await;
+            notify::record_collection(data, github, org, (round.as_ref().err(), started.elapsed())).await;
             match round {
                 Ok(()) => has_succeeded = true,
                 Err(error) if needs_user_action(&error) => refusals.push(error),
@@ -179,18 +178,6 @@ async fn run_rounds(
             Some(webhooks) => read_marked_until(session, data, github, args, webhooks, next).await,
             None => tokio::time::sleep(args.every).await,
         }
-    }
-}
-
-/// Records how a round ended and what is left of GitHub's limit, so that people are notified.
-async fn record_round(data: &OpenData, github: &Client, org: &str, error: Option<&anyhow::Error>) {
-    let Ok(key) = data.key_of(org).await else { return };
-    notify::record_run(&data.store, (&key, COLLECT_JOB), error).await;
-    // Requesting the limits costs none of them.
-    if let Ok(diagnosis) = github.diagnose().await
-        && let Some(quota) = diagnosis.graphql
-    {
-        notify::record_limit(&data.store, (&key, COLLECT_JOB), &quota).await;
     }
 }
 

@@ -130,8 +130,7 @@ impl RefusalLog {
         let (record_key, mut row) = key.new_row()?;
         for _ in 0..MAX_ATTEMPTS {
             let stored = self.records.get(&record_key, now).await?;
-            let expectation =
-                stored.as_ref().map_or(Expectation::Absent, |it| Expectation::Revision(it.revision));
+            let expectation = Expectation::unchanged(stored.as_ref());
             row.count = count + stored.as_ref().map_or(0, |record| count_of(&record.body));
             let body = serde_json::to_string(&row).expect("a row has only text keys");
             let commit =

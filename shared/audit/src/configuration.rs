@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use gam_access::{AuditKind, AuditRow};
 use gam_lake::audit::SegmentHash;
 use gam_lake::{configuration, paths};
-use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answered};
+use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
 
 use crate::AuditPorts;
 use crate::error::{AuditError, Result};
-use crate::head::{HeadOf, head_key, unchanged};
+use crate::head::{HeadOf, head_key};
 
 /// How often a row is tried again because another process has written it.
 const MAX_ATTEMPTS: u32 = 8;
@@ -36,7 +36,7 @@ pub async fn log_configurations(ports: &AuditPorts, org: &str, principal: &str) 
         let commit = RecordCommit::new(RecordCommitId::random()).put(
             key.clone(),
             next.to_string(),
-            unchanged(marker.as_ref()),
+            Expectation::unchanged(marker.as_ref()),
         );
         match commit_until_answered(&*ports.records, &row.add_to(commit)?, now).await? {
             CommitOutcome::Committed => rows += 1,

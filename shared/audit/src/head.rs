@@ -50,11 +50,6 @@ pub(crate) fn head_key(org: Option<&str>, of: HeadOf) -> Result<RecordKey> {
     Ok(RecordKey::new(org, RecordKind::AuditHead, &[KeyPart::Text(name)])?)
 }
 
-/// Returns the expectation that a record is as it was read.
-pub(crate) fn unchanged(record: Option<&Record>) -> Expectation {
-    record.map_or(Expectation::Absent, |record| Expectation::Revision(record.revision))
-}
-
 /// Returns the head that the store remembers, or the one of a log without segments.
 pub(crate) async fn load(
     records: &dyn RecordStore,
@@ -83,7 +78,7 @@ pub(crate) async fn advance(ports: &AuditPorts, org: Option<&str>, head: LogHead
             return Ok(());
         }
         let commit = RecordCommit::new(RecordCommitId::random());
-        let commit = commit.put(key.clone(), body.clone(), unchanged(record.as_ref()));
+        let commit = commit.put(key.clone(), body.clone(), Expectation::unchanged(record.as_ref()));
         if commit_until_answered(&*ports.records, &commit, now).await? == CommitOutcome::Committed {
             return Ok(());
         }

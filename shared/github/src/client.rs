@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, watch};
 use crate::account::{Account, IssuedToken, TokenIssuer, TokenSource};
 use crate::concurrency::{AdaptiveLimiter, Permit};
 use crate::credentials::Credentials;
+use crate::diagnose::Quota;
 use crate::envelope::{GraphQlError, GraphQlReply, LimitHit, parse_json, parse_reply};
 use crate::error::{AttemptError, Error};
 use crate::failure_limit::FailureLimit;
@@ -237,6 +238,16 @@ impl Client {
 
     fn best_share_left(&self) -> Option<f64> {
         self.accounts.iter().filter_map(|account| account.limiter.share_left()).reduce(f64::max)
+    }
+
+    /// Returns what is left of GitHub's limit of GraphQL for an organization, as the last response said. Sends no
+    /// request. Of several tokens the one with most left counts. `None` if it is not known, the limit has reset since,
+    /// or there is none.
+    pub fn graphql_quota(&self, org: &str) -> Option<Quota> {
+        let installation = self.installations().get(&org.to_lowercase()).and_then(|cell| cell.get().cloned());
+        let accounts = &installation.as_ref().unwrap_or(self).accounts;
+        let quotas = accounts.iter().filter_map(|account| account.limiter.quota(RateLimitResource::GraphQl));
+        quotas.max_by_key(|quota| quota.remaining)
     }
 
     /// Subscribes to waits for a rate limit. The value is the current wait, or `None`.

@@ -59,10 +59,16 @@ impl TimeZone {
     /// Returns the first time at which the local day is this one or a later one. Usually that is midnight, but
     /// a zone may skip midnight or the complete day.
     pub fn start_of_day(self, day: NaiveDate) -> DateTime<Utc> {
-        let midnight = crate::period::midnight(day);
-        let (from, until) = (midnight - MAX_OFFSET, midnight + MAX_OFFSET);
-        let seconds = day_start_in(&self.offsets(from, until), midnight.timestamp());
-        DateTime::from_timestamp(seconds.unwrap_or(from.timestamp()), 0).unwrap_or(midnight)
+        self.first_at(day, NaiveTime::MIN)
+    }
+
+    /// Returns the first time at which the local day and time of day are these or later ones. A zone may skip them, or
+    /// have them twice.
+    pub fn first_at(self, day: NaiveDate, time: NaiveTime) -> DateTime<Utc> {
+        let local = day.and_time(time).and_utc();
+        let (from, until) = (local - MAX_OFFSET, local + MAX_OFFSET);
+        let seconds = first_in(&self.offsets(from, until), local.timestamp());
+        DateTime::from_timestamp(seconds.unwrap_or(from.timestamp()), 0).unwrap_or(local)
     }
 
     /// Returns the offsets of the zone in `[from, until)`, in order. The first span starts at `from`.
@@ -102,11 +108,11 @@ impl TimeZone {
     }
 }
 
-/// Returns the first time of the spans, in epoch seconds, at which the local time is `midnight` or later; local times
+/// Returns the first time of the spans, in epoch seconds, at which the local time is `local` or later; local times
 /// count as if they were UTC.
-fn day_start_in(spans: &[OffsetSpan], midnight: i64) -> Option<i64> {
+fn first_in(spans: &[OffsetSpan], local: i64) -> Option<i64> {
     spans.iter().enumerate().find_map(|(index, span)| {
-        let start = span.start.max(midnight - span.offset);
+        let start = span.start.max(local - span.offset);
         let is_inside = spans.get(index + 1).is_none_or(|next| start < next.start);
         is_inside.then_some(start)
     })
@@ -145,6 +151,16 @@ mod tests {
         ] {
             let expected: DateTime<Utc> = start.parse().unwrap();
             assert_eq!(zone(name).start_of_day(day(date)), expected, "{name} {date}");
+        }
+        for (name, time, first) in [
+            ("Asia/Tokyo", "2026-03-29 02:30", "2026-03-28T17:30:00Z"),
+            // Clocks jumped from 02:00 to 03:00, and on another day back to 02:00.
+            ("Europe/Berlin", "2026-03-29 02:30", "2026-03-29T01:00:00Z"),
+            ("Europe/Berlin", "2026-10-25 02:30", "2026-10-25T00:30:00Z"),
+        ] {
+            let time = chrono::NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M").unwrap();
+            let expected: DateTime<Utc> = first.parse().unwrap();
+            assert_eq!(zone(name).first_at(time.date(), time.time()), expected, "{name} {time}");
         }
         assert_eq!(TimeZone::parse("Asia/Tokio"), None);
         assert_eq!(zone("Asia/Tokyo").name(), "Asia/Tokyo");

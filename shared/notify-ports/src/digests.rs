@@ -1,11 +1,9 @@
 //! The numbers of digests, from the same queries as the answers of the API.
 
 use async_trait::async_trait;
-use chrono::Days;
-use gam_model::Range;
-use gam_notify::{
-    DigestContent, DigestNote, DigestNumber, DigestRequest, DigestSource, NoteRule, NotifyError, Picture,
-};
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use gam_model::{Range, TimeZone};
+use gam_notify::{DigestNote, DigestNumber, DigestRequest, DigestSource, NoteRule, NotifyError};
 use gam_query::{
     BotFilter, MetricValue, MetricValues, MetricsAnswer, QueryPorts, SubjectRef, compared_metrics, metrics,
 };
@@ -126,8 +124,8 @@ impl DigestSource for QueryDigests {
                     link: link(request, &subject),
                 });
             }
-            let end = answer.coverage.complete_until.map(|until| until.date_naive());
-            if name.is_none() && end.is_none_or(|end| end < request.until) {
+            let zone = TimeZone::parse(answer.context.timezone).unwrap_or_default();
+            if name.is_none() && !reaches(answer.coverage.complete_until, request.until, zone) {
                 notes.push(DigestNote {
                     rule: NoteRule::Incomplete,
                     subject: None,
@@ -139,10 +137,6 @@ impl DigestSource for QueryDigests {
             }
         }
         Ok((numbers, notes))
-    }
-
-    async fn picture(&self, _org: &str, _digest: &DigestContent) -> Option<Picture> {
-        None
     }
 }
 
@@ -190,10 +184,36 @@ fn as_count(values: &MetricValues, metric: &str) -> u64 {
     }
 }
 
+/// Returns whether complete data reaches the beginning of a day of the organization's time zone.
+fn reaches(complete_until: Option<DateTime<Utc>>, day: NaiveDate, zone: TimeZone) -> bool {
+    complete_until.is_some_and(|until| until >= zone.start_of_day(day))
+}
+
 /// Returns the number of durations and their median.
 fn durations(values: &MetricValues, metric: &str) -> Option<(u64, f64)> {
     match values.get(metric)? {
         MetricValue::Distribution { count, p50, .. } => Some((count, p50?)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_reaches_a_day_when_the_day_begins_in_the_time_zone_of_the_organization() {
+        let day: NaiveDate = "2026-03-04".parse().unwrap();
+        for (name, start) in [
+            ("UTC", "2026-03-04T00:00:00Z"),
+            ("Asia/Tokyo", "2026-03-03T15:00:00Z"),
+            ("America/Los_Angeles", "2026-03-04T08:00:00Z"),
+        ] {
+            let zone = TimeZone::parse(name).unwrap();
+            let start: DateTime<Utc> = start.parse().unwrap();
+            assert!(reaches(Some(start), day, zone), "{name}");
+            assert!(!reaches(Some(start - chrono::TimeDelta::seconds(1)), day, zone), "{name}");
+        }
+        assert!(!reaches(None, day, TimeZone::UTC));
     }
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use gam_notify::{Mail, SendOutcome, is_loopback};
-use lettre::message::header::ContentType;
-use lettre::message::{Attachment, Mailbox, Mailboxes, MultiPart, SinglePart};
+use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::ExposeSecret as _;
@@ -67,15 +66,7 @@ fn message(mail: Mail) -> Result<Message, String> {
         builder = builder.to(receiver);
     }
     let (text, page) = (SinglePart::plain(mail.text), SinglePart::html(mail.html));
-    let parts = match mail.picture {
-        None => MultiPart::alternative().singlepart(text).singlepart(page),
-        Some(picture) => {
-            let png = ContentType::parse("image/png").map_err(|error| error.to_string())?;
-            let picture = Attachment::new_inline(picture.id.to_owned()).body(picture.png, png);
-            let related = MultiPart::related().singlepart(page).singlepart(picture);
-            MultiPart::alternative().singlepart(text).multipart(related)
-        }
-    };
+    let parts = MultiPart::alternative().singlepart(text).singlepart(page);
     // The text of the error may repeat an address.
     builder.multipart(parts).map_err(|_| "the mail cannot be made of these addresses".to_owned())
 }

@@ -4,21 +4,24 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_model::notify::{DEFAULT_INTERVAL_MINUTES, DEFAULT_WAIT_SECONDS};
-use gam_model::{ChannelSettings, NotificationKind, Severity, TimeZone};
+use gam_model::notify::{DEFAULT_INTERVAL_MINUTES, DEFAULT_WAIT_SECONDS, MAX_DIGESTS};
+use gam_model::{BreakerChange, ChannelSettings, NotificationKind, Severity, TimeZone};
 use serde::{Deserialize, Serialize};
 
-use crate::breaker::{ChannelBreaker, ChannelBreakerChange};
+use crate::breaker::ChannelBreaker;
 use crate::channels::SendOutcome;
-use crate::digest::DigestContent;
+use crate::digest::{DigestContent, MAX_DIGEST_BYTES};
 use crate::notification::Notification;
 use crate::plain_text::cut;
 use crate::schedule::{end_of_quiet, is_quiet};
 
 /// How many notifications of a group are shown one by one. The others are counted.
 pub(crate) const MAX_SHOWN: usize = 10;
-/// How many digests wait for a channel. Older ones are dropped.
-const MAX_DIGESTS: usize = 5;
+/// How many digests wait for a channel. An organization can have so many, all due at the same time.
+const MAX_WAITING_DIGESTS: usize = MAX_DIGESTS;
+/// The greatest length of all digests that wait for a channel, as JSON, in bytes. Together with a message that is being
+/// sent and the groups they fit into a record.
+const MAX_WAITING_BYTES: usize = 3 * MAX_DIGEST_BYTES;
 /// The longest text of a notification in a record, in characters.
 const MAX_TEXT_CHARS: usize = 500;
 /// How long a process has to send a message before another one sends it.
@@ -107,6 +110,17 @@ impl MessageContent {
     }
 }
 
+/// A digest that waits.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct WaitingDigest {
+    /// The id of the message that said it in attempts that failed. It keeps the id, so that its receiver sees one message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    /// What it says.
+    #[serde(flatten)]
+    content: DigestContent,
+}
+
 /// A message that is being sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OutgoingMessage {
@@ -133,7 +147,7 @@ pub struct ChannelState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub urgent: Option<PendingGroup>,
     #[serde(skip_serializing_if = "VecDeque::is_empty")]
-    pub(crate) digests: VecDeque<DigestContent>,
+    pub(crate) digests: VecDeque<WaitingDigest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sending: Option<OutgoingMessage>,
     /// When the last message was sent, UTC.
@@ -162,8 +176,10 @@ pub(crate) enum ChannelStep {
 pub(crate) struct AttemptResult {
     /// The message, if it is done with: sent, or dropped.
     pub(crate) ended: Option<OutgoingMessage>,
+    /// Digests that were dropped because newer ones wait.
+    pub(crate) dropped: Vec<DigestContent>,
     /// How the breaker changed.
-    pub(crate) breaker: ChannelBreakerChange,
+    pub(crate) breaker: BreakerChange,
 }
 
 impl ChannelState {
@@ -174,12 +190,25 @@ impl ChannelState {
         group.get_or_insert_with(|| PendingGroup::new(now)).add(notification);
     }
 
-    /// Adds a digest.
-    pub(crate) fn add_digest(&mut self, digest: DigestContent) {
-        if self.digests.len() == MAX_DIGESTS {
-            self.digests.pop_front();
+    /// Adds a digest. Returns those that are dropped: the oldest ones, if too many wait.
+    #[must_use]
+    pub(crate) fn add_digest(&mut self, content: DigestContent) -> Vec<DigestContent> {
+        self.digests.push_back(WaitingDigest { message_id: None, content });
+        self.drop_old_digests()
+    }
+
+    fn drop_old_digests(&mut self) -> Vec<DigestContent> {
+        let bytes = |digest: &WaitingDigest| serde_json::to_string(digest).map_or(0, |json| json.len());
+        let mut total: usize = self.digests.iter().map(bytes).sum();
+        let mut dropped = Vec::new();
+        while self.digests.len() > MAX_WAITING_DIGESTS
+            || (total > MAX_WAITING_BYTES && self.digests.len() > 1)
+        {
+            let Some(oldest) = self.digests.pop_front() else { break };
+            total -= bytes(&oldest);
+            dropped.push(oldest.content);
         }
-        self.digests.push_back(digest);
+        dropped
     }
 
     /// Returns whether something waits or is being sent.
@@ -199,7 +228,7 @@ impl ChannelState {
         if !self.has_work() {
             return ChannelStep::Idle;
         }
-        let blocked_until = self.not_before.max(self.breaker.open_until);
+        let blocked_until = self.not_before.max(self.breaker.open_until());
         if let Some(until) = blocked_until.filter(|until| *until > now) {
             return ChannelStep::Wait(until);
         }
@@ -221,9 +250,9 @@ impl ChannelState {
         if due > now {
             return ChannelStep::Wait(due);
         }
-        let content = self.take(is_quiet(settings.quiet_hours, zone, now));
-        let lease_until = now + LEASE;
-        let message = OutgoingMessage { id: id.to_owned(), content, made_at: now, attempts: 1, lease_until };
+        let (content, kept_id) = self.take(is_quiet(settings.quiet_hours, zone, now));
+        let (id, lease_until) = (kept_id.unwrap_or_else(|| id.to_owned()), now + LEASE);
+        let message = OutgoingMessage { id, content, made_at: now, attempts: 1, lease_until };
         self.sending = Some(message.clone());
         ChannelStep::Send(Box::new(message))
     }
@@ -237,26 +266,37 @@ impl ChannelState {
         let awake = |at: DateTime<Utc>| end_of_quiet(settings.quiet_hours, zone, at);
         let urgent = self.urgent.as_ref().map(|group| after(group.since + wait));
         let pending = self.pending.as_ref().map(|group| awake(after(group.since + wait)));
-        let digest = self.digests.front().map(|digest| awake(after(digest.made_at)));
+        let digest = self.digests.front().map(|digest| awake(after(digest.content.made_at)));
         urgent.into_iter().chain(pending).chain(digest).min().unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// Takes what the next message says.
-    fn take(&mut self, is_quiet: bool) -> MessageContent {
-        match (self.urgent.take(), is_quiet) {
-            (Some(urgent), true) => MessageContent::Group(urgent),
-            (urgent, _) => {
-                let groups = [self.pending.take(), urgent].into_iter().flatten();
-                let all = groups.reduce(|mut all, group| {
-                    all.merge(group);
-                    all
-                });
-                match all {
-                    Some(group) => MessageContent::Group(group),
-                    None => MessageContent::Digest(Box::new(self.digests.pop_front().unwrap_or_default())),
-                }
+    /// Takes what the next message says, and its id if attempts to send it failed before.
+    fn take(&mut self, is_quiet: bool) -> (MessageContent, Option<String>) {
+        // Otherwise an organization where something happens all the time would never get its digest.
+        let is_digest_older = !is_quiet
+            && self.urgent.is_none()
+            && self
+                .pending
+                .as_ref()
+                .zip(self.digests.front())
+                .is_some_and(|(group, digest)| digest.content.made_at <= group.since);
+        let group = if is_digest_older { None } else { self.take_group(is_quiet) };
+        match group {
+            Some(group) => (MessageContent::Group(group), None),
+            None => {
+                let WaitingDigest { message_id, content } = self.digests.pop_front().unwrap_or_default();
+                (MessageContent::Digest(Box::new(content)), message_id)
             }
         }
+    }
+
+    fn take_group(&mut self, is_quiet: bool) -> Option<PendingGroup> {
+        let urgent = self.urgent.take();
+        let pending = if is_quiet && urgent.is_some() { None } else { self.pending.take() };
+        [pending, urgent].into_iter().flatten().reduce(|mut all, group| {
+            all.merge(group);
+            all
+        })
     }
 
     /// Records how the attempt to send the message with this id ended. `None` if another process has ended it.
@@ -268,7 +308,8 @@ impl ChannelState {
     ) -> Option<AttemptResult> {
         let message = self.sending.take_if(|sending| sending.id == id)?;
         self.not_before = None;
-        let done = |message, breaker| Some(AttemptResult { ended: Some(message), breaker });
+        let done =
+            |message, breaker| Some(AttemptResult { ended: Some(message), dropped: Vec::new(), breaker });
         match outcome {
             SendOutcome::Sent => {
                 self.last_sent = Some(now);
@@ -282,7 +323,7 @@ impl ChannelState {
             SendOutcome::Busy { after, .. } if message.attempts < MAX_BUSY_ATTEMPTS => {
                 self.not_before = Some(now + pause(*after));
                 self.retry(message, now);
-                Some(AttemptResult { ended: None, breaker: ChannelBreakerChange::None })
+                Some(AttemptResult { ended: None, dropped: Vec::new(), breaker: BreakerChange::None })
             }
             SendOutcome::Busy { why, after } | SendOutcome::Failed { why, after } => {
                 self.not_before = Some(now + pause(*after));
@@ -301,12 +342,13 @@ impl ChannelState {
         now: DateTime<Utc>,
     ) -> AttemptResult {
         let breaker = self.breaker.record_failure(why, is_refused, now);
-        if self.breaker.is_open() {
-            self.hold(message, why);
+        let dropped = if self.breaker.is_open() {
+            self.hold(message, why)
         } else {
             self.retry(message, now);
-        }
-        AttemptResult { ended: None, breaker }
+            Vec::new()
+        };
+        AttemptResult { ended: None, dropped, breaker }
     }
 
     /// Keeps the message, so that the next attempt has the same id.
@@ -314,8 +356,9 @@ impl ChannelState {
         self.sending = Some(OutgoingMessage { lease_until: now, ..message });
     }
 
-    /// Puts the notifications of a message back. What comes while the channel fails is sent together with them.
-    fn hold(&mut self, message: OutgoingMessage, why: &str) {
+    /// Puts the notifications of a message back. What comes while the channel fails is sent together with them. Returns
+    /// the digests that are dropped.
+    fn hold(&mut self, message: OutgoingMessage, why: &str) -> Vec<DigestContent> {
         match message.content {
             MessageContent::Group(mut group) => {
                 group.held = Some(why.to_owned());
@@ -326,8 +369,12 @@ impl ChannelState {
                     None => *slot = Some(group),
                 }
             }
-            MessageContent::Digest(digest) => self.digests.push_front(*digest),
+            MessageContent::Digest(digest) => {
+                let message_id = Some(message.id);
+                self.digests.push_front(WaitingDigest { message_id, content: *digest });
+            }
         }
+        self.drop_old_digests()
     }
 }
 

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use gam_access::{AuditKind, AuditRow};
-use gam_model::ChannelSettings;
+use gam_model::{BreakerChange, ChannelSettings};
 use gam_store::{CommitOutcome, RecordCommit, RecordCommitId, commit_until_answered};
 
 use crate::audit_rows::CHANNEL_DETAIL;
-use crate::breaker::ChannelBreakerChange;
 use crate::channel_state::{ChannelStep, MessageContent, OutgoingMessage, PendingGroup};
-use crate::channels::SendOutcome;
+use crate::channels::{SendOutcome, send};
 use crate::error::{NotifyError, Result};
 use crate::history::SentMessage;
 use crate::message::{MessageView, RichMessage, group_message};
@@ -62,14 +61,14 @@ impl Notifier {
         channel: &ChannelSettings,
         message: &OutgoingMessage,
     ) -> RichMessage {
-        let language = channel.language.unwrap_or(org.settings.language);
+        let language = org.language_of(channel);
         let mut rich = match &message.content {
             MessageContent::Group(group) => {
                 let base_url = org.settings.base_url.as_deref();
                 let approval_links = self.approval_links(channel, group).await;
                 group_message(group, &MessageView { org: &org.key, language, base_url, approval_links })
             }
-            MessageContent::Digest(digest) => self.digest_message(org, digest, language).await,
+            MessageContent::Digest(digest) => self.digest_message(org, digest, language),
         };
         rich.id.clone_from(&message.id);
         rich.made_at = message.made_at;
@@ -98,7 +97,7 @@ impl Notifier {
     /// Sends a message. What the secrets lack is a refusal that a person must fix.
     pub(crate) async fn send(&self, channel: &ChannelSettings, message: &RichMessage) -> SendOutcome {
         match self.ports.secrets.secrets(channel).await {
-            Ok(secrets) => self.sender.send(channel, &secrets, message, self.ports.clock.now()).await,
+            Ok(secrets) => send(&*self.transport, channel, &secrets, message, self.ports.clock.now()).await,
             Err(why) => SendOutcome::ChannelRefused { why },
         }
     }
@@ -120,6 +119,11 @@ impl Notifier {
             if result.ended.is_some() {
                 let refused = outcome.why().map(str::to_owned);
                 commit = sent_message(channel, message, rich, now, refused).add_to(commit, &org.key)?;
+            }
+            let language = org.language_of(channel);
+            let of_dropped = SentMessage::of_dropped(name, &result.dropped, language, now);
+            if let Some(of_dropped) = of_dropped {
+                commit = of_dropped.add_to(commit, &org.key)?;
             }
             if let Some(row) = breaker_row(org, channel, result.breaker, outcome, now) {
                 commit = row(commit.id()).add_to(commit)?;
@@ -176,14 +180,14 @@ fn sent_message(
 fn breaker_row(
     org: &NotifyOrg,
     channel: &ChannelSettings,
-    change: ChannelBreakerChange,
+    change: BreakerChange,
     outcome: &SendOutcome,
     now: DateTime<Utc>,
 ) -> Option<impl Fn(RecordCommitId) -> AuditRow> {
     let kind = match change {
-        ChannelBreakerChange::None => return None,
-        ChannelBreakerChange::Opened => AuditKind::BreakerOpened,
-        ChannelBreakerChange::Closed => AuditKind::BreakerClosed,
+        BreakerChange::None => return None,
+        BreakerChange::Opened => AuditKind::BreakerOpened,
+        BreakerChange::Closed => AuditKind::BreakerClosed,
     };
     let (key, name) = (org.key.clone(), channel.name.clone());
     let why = outcome.why().unwrap_or("ok").to_owned();

@@ -5,11 +5,20 @@
 //! * The segments of a log are read from a position on, which is saved in the commit that adds to the channels.
 //! * Rows that no segment has yet are read, too, so that nobody waits for the drain. A hash of each one's id is
 //!   remembered until a segment before the position has the row and the store does not have it any more.
-//! * If more rows wait for the drain than can be remembered, the others are reported when a segment has them.
+//!
+//! What is remembered fits into a record:
+//!
+//! * At most [`MAX_WAITING`] rows are reported before a segment has them. Others are reported when one has them.
+//! * A row of a segment is forgotten when it is not among the newest [`MAX_LISTED`] rows of the store. A drain deletes
+//!   the rows of a segment before it writes the next one, so such a row cannot become one of the newest
+//!   [`MAX_WAITING`] rows again, which are the only ones that are reported.
+//! * No segment is read further while [`MAX_SEEN`] rows are remembered: the next call goes on.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use gam_access::{AuditLog, LogFilter};
 use gam_model::notify::{DEFAULT_LATE_HOURS, DEFAULT_REPEAT_HOURS};
 use gam_model::{AuditEntry, LogPosition};
@@ -22,17 +31,20 @@ use crate::condition::{Condition, OrgFacts, follow, health_conditions};
 use crate::digest::{DigestContent, DigestRequest};
 use crate::error::{NotifyError, Result};
 use crate::health::load_health;
+use crate::history::SentMessage;
 use crate::notification::Notification;
 use crate::notifier::{Notifier, NotifyOrg};
-use crate::schedule::{due_days, last_slot};
+use crate::schedule::{DigestPlan, due_days, last_slot};
 use crate::state::{Loaded, LogCursor, NotifyState, load_channel, load_state, put_channel, put_state};
 
 /// Number of rows that are read from segments at once.
 const PAGE_ROWS: usize = 1_000;
-/// Number of rows that are read before a segment has them.
-const MAX_UNDRAINED: usize = 5_000;
-/// Number of hashes that a cursor remembers.
-const MAX_SEEN: usize = 8_000;
+/// Number of rows that are reported before a segment has them, and of the newest rows of the store that can be.
+const MAX_WAITING: usize = 3_000;
+/// Number of the newest rows of the store that are compared: beyond [`MAX_WAITING`], as many as a segment has.
+const MAX_LISTED: usize = MAX_WAITING + 2_000;
+/// Number of rows that a cursor remembers: 25 bytes each, in a record that has two cursors.
+const MAX_SEEN: usize = 6_000;
 /// How old a row can be that is found in the store when notifications begin.
 const MAX_AGE_AT_START: TimeDelta = TimeDelta::hours(1);
 /// How often a change is tried if others change the same records.
@@ -47,10 +59,48 @@ pub(crate) struct GatherReport {
     pub(crate) has_more: bool,
 }
 
+/// The channels of a digest that is due, and what it says.
+type DueDigest = (BTreeSet<String>, DigestContent);
+
+/// Digests that were made, by name and the day after the last one.
+type MadeDigests = HashMap<(String, NaiveDate), DigestContent>;
+
+/// What a look at the digests found.
+#[derive(Debug, Default)]
+struct DigestLook {
+    due: Vec<DueDigest>,
+    /// Whether the numbers of one could not be read.
+    has_failed: bool,
+}
+
+/// When the digests of each organization have to be looked at. Only this process knows it: another one looks for itself,
+/// and the record says what was sent.
+#[derive(Debug, Default)]
+pub(crate) struct DigestPlans(Mutex<HashMap<String, DigestPlan>>);
+
+impl DigestPlans {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, DigestPlan>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_due(&self, org: &NotifyOrg, now: DateTime<Utc>) -> bool {
+        self.lock().get(&org.key).is_none_or(|plan| plan.is_due((&org.settings.digests, org.zone()), now))
+    }
+
+    fn record_look(&self, org: &NotifyOrg, has_failed: bool, now: DateTime<Utc>) {
+        let mut plans = self.lock();
+        let digests = (&org.settings.digests[..], org.zone());
+        let plan = DigestPlan::after_look(plans.get(&org.key), digests, has_failed, now);
+        plans.insert(org.key.clone(), plan);
+    }
+}
+
 impl Notifier {
     /// Adds what happened since the last call to the channels of an organization. `facts` are `None` if they were not
     /// looked at: then conditions stay as they are.
     pub(crate) async fn gather(&self, org: &NotifyOrg, facts: Option<&OrgFacts>) -> Result<GatherReport> {
+        // Kept if another process is faster: numbers are read once.
+        let mut made = MadeDigests::new();
         for _ in 0..MAX_CONFLICTS {
             let now = self.ports.clock.now();
             let mut state = load_state(&*self.ports.records, &org.key, now).await?;
@@ -59,11 +109,16 @@ impl Notifier {
             if let Some(facts) = facts {
                 found.extend(self.follow_facts(org, &mut state.value, facts, now).await?);
             }
-            let digests = self.due_digests(org, &mut state.value, now).await?;
-            if state.value == before && found.is_empty() {
-                return Ok(GatherReport { notifications: 0, has_more });
-            }
-            if self.commit_found(org, &state, (&found, digests), now).await? {
+            let is_look = self.plans.is_due(org, now);
+            let look = match is_look {
+                true => self.due_digests(org, &mut state.value, &mut made, now).await,
+                false => DigestLook::default(),
+            };
+            let is_unchanged = state.value == before && found.is_empty();
+            if is_unchanged || self.commit_found(org, &state, (&found, &look.due), now).await? {
+                if is_look {
+                    self.plans.record_look(org, look.has_failed, now);
+                }
                 return Ok(GatherReport { notifications: found.len(), has_more });
             }
         }
@@ -115,15 +170,16 @@ impl Notifier {
         Ok(found)
     }
 
-    /// Makes the digests that are due, by the names of their channels.
+    /// Makes the digests that are due.
     async fn due_digests(
         &self,
         org: &NotifyOrg,
         state: &mut NotifyState,
+        made: &mut MadeDigests,
         now: DateTime<Utc>,
-    ) -> Result<Vec<(Vec<String>, DigestContent)>> {
-        let Some(source) = &self.ports.digests else { return Ok(Vec::new()) };
-        let mut made = Vec::new();
+    ) -> DigestLook {
+        let mut look = DigestLook::default();
+        let Some(source) = &self.ports.digests else { return look };
         for digest in &org.settings.digests {
             let sent_for = state.digests.get(&digest.name).copied();
             if sent_for.is_none()
@@ -140,23 +196,26 @@ impl Notifier {
                 repositories: digest.repositories.clone(),
                 members: digest.members.clone(),
             };
-            // A digest that cannot be made now is due again with the next call.
-            match source.numbers(&request).await {
-                Ok((numbers, notes)) => {
-                    state.digests.insert(digest.name.clone(), until);
-                    let name = digest.name.clone();
-                    let content = DigestContent { name, made_at: now, since, until, numbers, notes };
-                    made.push((digest.channels.clone(), content));
-                }
-                Err(error) => {
-                    tracing::warn!(org = org.key, digest = digest.name, %error, "cannot make a digest");
-                }
-            }
+            let content = match made.entry((digest.name.clone(), until)) {
+                Entry::Occupied(made) => made.get().clone(),
+                Entry::Vacant(free) => match source.numbers(&request).await {
+                    Ok(numbers) => {
+                        free.insert(DigestContent::new(&digest.name, &request, numbers, now)).clone()
+                    }
+                    Err(error) => {
+                        tracing::warn!(org = org.key, digest = digest.name, %error, "cannot make a digest");
+                        look.has_failed = true;
+                        continue;
+                    }
+                },
+            };
+            state.digests.insert(digest.name.clone(), until);
+            look.due.push((digest.channels.iter().cloned().collect(), content));
         }
         let configured: HashSet<&str> =
             org.settings.digests.iter().map(|digest| digest.name.as_str()).collect();
         state.digests.retain(|name, _| configured.contains(name.as_str()));
-        Ok(made)
+        look
     }
 
     /// Adds to the channels and saves the state, in one commit. Returns whether no other process was faster.
@@ -164,7 +223,7 @@ impl Notifier {
         &self,
         org: &NotifyOrg,
         state: &Loaded<NotifyState>,
-        (found, digests): (&[Notification], Vec<(Vec<String>, DigestContent)>),
+        (found, digests): (&[Notification], &[DueDigest]),
         now: DateTime<Utc>,
     ) -> Result<bool> {
         let mut channels: BTreeMap<&str, Loaded<ChannelState>> = BTreeMap::new();
@@ -178,15 +237,24 @@ impl Notifier {
         for (name, notification) in routed {
             self.channel_of(&mut channels, org, name, now).await?.value.add(notification, now);
         }
-        for (names, digest) in &digests {
+        let mut dropped: BTreeMap<&str, Vec<DigestContent>> = BTreeMap::new();
+        for (names, digest) in digests {
             for name in names {
                 let channel = self.channel_of(&mut channels, org, name, now).await?;
-                channel.value.add_digest(digest.clone());
+                dropped.entry(name).or_default().extend(channel.value.add_digest(digest.clone()));
             }
         }
         let mut commit = put_state(RecordCommit::new(RecordCommitId::random()), &org.key, state)?;
         for (name, channel) in &channels {
             commit = put_channel(commit, (&org.key, name), channel)?;
+        }
+        for (name, dropped) in &dropped {
+            let language =
+                org.settings.channel(name).map_or(org.settings.language, |channel| org.language_of(channel));
+            if let Some(message) = SentMessage::of_dropped((&org.key, name), dropped, language, now) {
+                tracing::warn!(org = org.key, channel = name, title = message.title, "dropped digests");
+                commit = message.add_to(commit, &org.key)?;
+            }
         }
         let outcome = commit_until_answered(&*self.ports.records, &commit, now).await?;
         Ok(outcome == CommitOutcome::Committed)
@@ -217,7 +285,9 @@ async fn read_log(
     let all = LogFilter::default();
     let is_start = cursor.position.is_none();
     // Before the segments: a row is in the store until a segment has it, so none is missed between the two.
-    let undrained = log.undrained(org, MAX_UNDRAINED, &all).await?;
+    let listed = log.undrained(org, MAX_LISTED, &all).await?;
+    let present: HashSet<String> = listed.iter().filter(|row| is_of_interest(row)).map(hash).collect();
+    cursor.seen.retain(|hash, is_passed| !*is_passed || present.contains(hash));
     let mut found = Vec::new();
     let mut has_more = false;
     match cursor.position {
@@ -227,29 +297,33 @@ async fn read_log(
             cursor.position = Some(last.last().map_or(LogPosition::START, |last| last.position));
         }
         Some(position) => {
-            let page = log.page(org, position, PAGE_ROWS, &all).await?;
-            for logged in page.entries {
-                match cursor.seen.get_mut(&hash(&logged.entry)) {
-                    Some(is_passed) => *is_passed = true,
-                    None => found.push(logged.entry),
+            let rows = PAGE_ROWS.min(MAX_SEEN.saturating_sub(cursor.seen.len()));
+            if rows > 0 {
+                let page = log.page(org, position, rows, &all).await?;
+                for row in page.entries.into_iter().map(|logged| logged.entry).filter(is_of_interest) {
+                    // A drain may have written the segment and not yet deleted the row, so it can come once more.
+                    if cursor.seen.insert(hash(&row), true).is_none() {
+                        found.push(row);
+                    }
+                }
+                cursor.position = Some(page.next);
+                has_more = page.has_more;
+                // No segment after the position will have it.
+                if listed.len() < MAX_LISTED && !has_more {
+                    cursor.seen.retain(|hash, is_passed| *is_passed || present.contains(hash));
                 }
             }
-            cursor.position = Some(page.next);
-            has_more = page.has_more;
         }
     }
-    let present: HashSet<String> = undrained.iter().filter(|row| is_of_interest(row)).map(hash).collect();
-    if undrained.len() < MAX_UNDRAINED {
-        cursor.seen.retain(|hash, is_passed| !*is_passed || present.contains(hash));
-    }
-    // A drain may have written the segment and not yet deleted the rows, so they can come once more.
-    let passed = found.iter().filter(|row| is_of_interest(row)).map(|row| (hash(row), true));
-    cursor.seen.extend(passed);
-    for row in undrained.into_iter().filter(is_of_interest) {
+    let waiting = cursor.seen.values().filter(|is_passed| !**is_passed).count();
+    let mut left = MAX_WAITING.saturating_sub(waiting);
+    let older = listed.len().saturating_sub(MAX_WAITING);
+    for row in listed.into_iter().skip(older).filter(is_of_interest) {
         let key = hash(&row);
-        if cursor.seen.contains_key(&key) || cursor.seen.len() >= MAX_SEEN {
+        if left == 0 || cursor.seen.contains_key(&key) {
             continue;
         }
+        left -= 1;
         cursor.seen.insert(key, false);
         if !(is_start && now - row.occurred_at > MAX_AGE_AT_START) {
             found.push(row);

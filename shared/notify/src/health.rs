@@ -48,7 +48,7 @@ impl RateLimit {
 }
 
 /// How the last runs of a job went.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunHealth {
     /// Failures since the last run that succeeded.
@@ -63,8 +63,21 @@ pub struct RunHealth {
     pub last_success: Option<DateTime<Utc>>,
     /// Why the last run that failed did so.
     pub last_error: Option<String>,
-    /// What was left of GitHub's limits after the last run.
+    /// What was left of GitHub's limits after the last run that knew it.
     pub limit: Option<RateLimit>,
+    /// How long the last run took that had work to do, in seconds.
+    pub seconds: Option<f64>,
+}
+
+/// What a run of a job did.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunOutcome {
+    /// Why it failed, without a secret. `None` if it succeeded.
+    pub error: Option<String>,
+    /// What was left of GitHub's limits afterwards, if that is known.
+    pub limit: Option<RateLimit>,
+    /// How long it took, in seconds, if it had work to do.
+    pub seconds: Option<f64>,
 }
 
 impl RunHealth {
@@ -75,16 +88,18 @@ impl RunHealth {
             || (self.rated_runs >= MIN_RATED_RUNS && failed * 2 >= self.rated_runs)
     }
 
-    fn record(&mut self, error: Option<&str>, now: DateTime<Utc>) {
-        let is_failure = error.is_some();
+    fn record(&mut self, outcome: &RunOutcome, now: DateTime<Utc>) {
+        let is_failure = outcome.error.is_some();
         self.failures_in_a_row = if is_failure { self.failures_in_a_row.saturating_add(1) } else { 0 };
         self.last_runs = ((self.last_runs << 1) | u32::from(is_failure)) & ((1 << RATED_RUNS) - 1);
         self.rated_runs = (self.rated_runs + 1).min(RATED_RUNS);
         self.last_run = Some(now);
-        match error {
+        match &outcome.error {
             Some(error) => self.last_error = Some(cut(&one_line(error), MAX_ERROR_CHARS)),
             None => self.last_success = Some(now),
         }
+        self.limit = outcome.limit.clone().or(self.limit.take());
+        self.seconds = outcome.seconds.or(self.seconds);
     }
 }
 
@@ -92,37 +107,15 @@ fn health_key(org: &str, job: &str) -> Result<RecordKey> {
     Ok(RecordKey::new(Some(org), RecordKind::RunHealth, &[KeyPart::Text(job)])?)
 }
 
-/// Records that a run of a job ended. `error` says why it failed; it must contain no secret.
+/// Records that a run of a job of an organization, by its storage key, ended.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn record_run(
     records: &dyn RecordStore,
     (org, job): (&str, &str),
-    error: Option<&str>,
+    outcome: &RunOutcome,
     now: DateTime<Utc>,
-) -> Result<()> {
-    change(records, (org, job), now, |health| health.record(error, now)).await
-}
-
-/// Records what is left of a limit after a run.
-///
-/// # Errors
-/// If the store fails.
-pub async fn record_limit(
-    records: &dyn RecordStore,
-    (org, job): (&str, &str),
-    limit: RateLimit,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    change(records, (org, job), now, |health| health.limit = Some(limit.clone())).await
-}
-
-async fn change(
-    records: &dyn RecordStore,
-    (org, job): (&str, &str),
-    now: DateTime<Utc>,
-    apply: impl Fn(&mut RunHealth),
 ) -> Result<()> {
     let key = health_key(org, job)?;
     for _ in 0..MAX_CONFLICTS {
@@ -130,9 +123,9 @@ async fn change(
         // A record that cannot be read is replaced: it only counts.
         let mut health: RunHealth =
             stored.as_ref().and_then(|record| serde_json::from_str(&record.body).ok()).unwrap_or_default();
-        apply(&mut health);
+        health.record(outcome, now);
         let body = serde_json::to_string(&health).expect("the fields have only text keys");
-        let expectation = stored.map_or(Expectation::Absent, |record| Expectation::Revision(record.revision));
+        let expectation = Expectation::unchanged(stored.as_ref());
         let commit = RecordCommit::new(RecordCommitId::random()).put_until(
             key.clone(),
             body,
@@ -173,12 +166,25 @@ mod tests {
         "2026-03-01T10:00:00Z".parse().unwrap()
     }
 
+    fn outcome(error: Option<&str>) -> RunOutcome {
+        RunOutcome { error: error.map(str::to_owned), ..RunOutcome::default() }
+    }
+
+    #[test]
+    fn a_run_that_does_not_know_the_limit_or_had_nothing_to_do_keeps_what_is_known() {
+        let limit = RateLimit { name: "GraphQL".to_owned(), limit: 5_000, remaining: 499, resets_at: now() };
+        let mut health = RunHealth::default();
+        health.record(&RunOutcome { limit: Some(limit.clone()), seconds: Some(2.5), error: None }, now());
+        health.record(&outcome(Some("503")), now());
+        assert_eq!((health.limit, health.seconds), (Some(limit), Some(2.5)));
+    }
+
     #[tokio::test]
     async fn three_failures_in_a_row_are_failing() {
         let store = MemoryStore::default();
         let mut failing = Vec::new();
         for error in [Some("503"), Some("503"), Some("503"), None] {
-            record_run(&store, ("acme", "collect"), error, now()).await.unwrap();
+            record_run(&store, ("acme", "collect"), &outcome(error), now()).await.unwrap();
             let jobs = load_health(&store, "acme", now()).await.unwrap();
             assert_eq!((jobs.len(), jobs[0].0.as_str()), (1, "collect"));
             failing.push(jobs[0].1.is_failing());
@@ -190,13 +196,13 @@ mod tests {
     fn half_of_the_last_runs_is_failing() {
         let mut health = RunHealth::default();
         for run in 0..9 {
-            health.record((run % 2 == 0).then_some("x"), now());
+            health.record(&outcome((run % 2 == 0).then_some("x")), now());
         }
         assert!(!health.is_failing(), "too few runs");
-        health.record(None, now());
+        health.record(&RunOutcome::default(), now());
         assert!(health.is_failing());
         for _ in 0..11 {
-            health.record(None, now());
+            health.record(&RunOutcome::default(), now());
         }
         assert!(!health.is_failing());
     }

@@ -1,13 +1,21 @@
 //! What channels sent, and what they refused.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use gam_store::{Expectation, KeyPart, RecordCommit, RecordKey, RecordKind, RecordRange, RecordStore};
+use gam_model::notify::Language;
+use gam_store::{
+    Expectation, KeyPart, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange, RecordStore,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::digest::DigestContent;
 use crate::error::Result;
+use crate::plain_text::{cut, one_line};
+use crate::text::Texts;
 
 /// How long the store remembers a message.
 const LIFETIME: TimeDelta = TimeDelta::days(30);
+/// The longest title, in characters.
+const MAX_TITLE_CHARS: usize = 1_000;
 
 /// A message that was sent, or that was dropped because the channel refused it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +38,25 @@ pub struct SentMessage {
 }
 
 impl SentMessage {
+    /// Returns what says that digests were dropped because newer ones wait. `None` if there are none.
+    pub(crate) fn of_dropped(
+        (org, channel): (&str, &str),
+        dropped: &[DigestContent],
+        language: Language,
+        at: DateTime<Utc>,
+    ) -> Option<Self> {
+        let titles: Vec<String> = dropped.iter().map(|digest| Texts(language).digest(digest)).collect();
+        (!dropped.is_empty()).then(|| SentMessage {
+            id: RecordCommitId::random().to_string(),
+            channel: channel.to_owned(),
+            at,
+            title: cut(&one_line(&format!("[{org}] {}", titles.join(", "))), MAX_TITLE_CHARS),
+            notifications: 0,
+            attempts: 0,
+            refused: Some("too many newer digests wait for the channel".to_owned()),
+        })
+    }
+
     /// Adds the record to a commit.
     pub(crate) fn add_to(&self, commit: RecordCommit, org: &str) -> Result<RecordCommit> {
         let milliseconds = u64::try_from(self.at.timestamp_millis()).unwrap_or_default();

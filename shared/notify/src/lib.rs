@@ -34,13 +34,11 @@ mod state;
 mod text;
 
 pub use channel_state::{ChannelState, PendingGroup};
-pub use channels::{
-    HttpAnswer, HttpPost, Mail, MailPicture, NoAnswer, SendOutcome, Sender, Transport, is_loopback,
-};
+pub use channels::{HttpAnswer, HttpPost, Mail, NoAnswer, SendOutcome, Transport, is_loopback};
 pub use condition::{Condition, OrgFacts};
-pub use digest::{DigestContent, DigestNote, DigestNumber, DigestRequest, DigestSource, NoteRule, Picture};
+pub use digest::{DigestContent, DigestNote, DigestNumber, DigestRequest, DigestSource, NoteRule};
 pub use error::{NotifyError, Result};
-pub use health::{RateLimit, RunHealth, load_health, record_limit, record_run};
+pub use health::{RateLimit, RunHealth, RunOutcome, load_health, record_run};
 pub use history::{SentMessage, list_messages};
 pub use message::{MessageLine, RichMessage};
 pub use notification::Notification;

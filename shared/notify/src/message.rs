@@ -8,7 +8,7 @@ use gam_model::notify::Language;
 use serde_json::{Value, json};
 
 use crate::channel_state::PendingGroup;
-use crate::digest::{DigestContent, Picture};
+use crate::digest::DigestContent;
 use crate::notification::Notification;
 use crate::plain_text::one_line;
 use crate::text::Texts;
@@ -47,8 +47,6 @@ pub struct RichMessage {
     pub severity: Severity,
     /// The lines.
     pub lines: Vec<MessageLine>,
-    /// A chart.
-    pub picture: Option<Picture>,
     /// The type and the data for programs.
     pub data: (&'static str, Value),
 }
@@ -117,7 +115,6 @@ pub(crate) fn group_message(group: &PendingGroup, view: &MessageView<'_>) -> Ric
         title: one_line(&format!("[{}] {what}", view.org)),
         severity: group.severity(),
         lines,
-        picture: None,
         data: ("notifications", data),
     }
 }
@@ -140,13 +137,18 @@ pub(crate) fn digest_message(digest: &DigestContent, view: &MessageView<'_>) -> 
         let notes = digest.notes.iter().map(|note| MessageLine::new(texts.note(note), view.url(&note.link)));
         lines.extend(notes);
     }
+    if digest.left_out > 0 {
+        lines.push(MessageLine::new(
+            texts.left_out(digest.left_out),
+            view.url(&format!("/orgs/{}", view.org)),
+        ));
+    }
     RichMessage {
         id: String::new(),
         made_at: digest.made_at,
         title: one_line(&format!("[{}] {}", view.org, texts.digest(digest))),
         severity: Severity::Info,
         lines,
-        picture: None,
         data: ("digest", json!({ "org": view.org, "digest": digest })),
     }
 }
@@ -166,7 +168,6 @@ pub(crate) fn test_message(
         title: one_line(&format!("[{org}] {text}")),
         severity: Severity::Info,
         lines: vec![MessageLine::new(text, None)],
-        picture: None,
         data: ("test", json!({ "org": org, "channel": channel })),
     }
 }

@@ -14,11 +14,12 @@ use gam_model::{ChannelSettings, Clock, NotifySettings, TimeZone};
 use gam_store::RecordStore;
 use secrecy::SecretString;
 
-use crate::channels::{SendOutcome, Sender};
+use crate::channels::{SendOutcome, Transport};
 use crate::condition::OrgFacts;
 use crate::deliver::DeliverReport;
 use crate::digest::{DigestContent, DigestRequest, DigestSource};
 use crate::error::Result;
+use crate::gather::DigestPlans;
 use crate::message::{MessageView, RichMessage, digest_message, test_message};
 
 /// Pause between two looks for what happened.
@@ -39,8 +40,13 @@ pub struct NotifyOrg {
 
 impl NotifyOrg {
     /// Returns the time zone of quiet hours and digests.
-    pub(crate) fn zone(&self) -> TimeZone {
+    pub fn zone(&self) -> TimeZone {
         self.settings.time_zone(self.time_zone)
+    }
+
+    /// Returns the language of a channel's messages.
+    pub(crate) fn language_of(&self, channel: &ChannelSettings) -> Language {
+        channel.language.unwrap_or(self.settings.language)
     }
 }
 
@@ -104,13 +110,14 @@ pub struct NotifyPorts {
 #[derive(Clone)]
 pub struct Notifier {
     pub(crate) ports: NotifyPorts,
-    pub(crate) sender: Sender,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) plans: Arc<DigestPlans>,
 }
 
 impl Notifier {
     /// Connects the ports and what sends.
-    pub fn new(ports: NotifyPorts, sender: Sender) -> Self {
-        Notifier { ports, sender }
+    pub fn new(ports: NotifyPorts, transport: Arc<dyn Transport>) -> Self {
+        Notifier { ports, transport, plans: Arc::default() }
     }
 
     /// Returns the organizations with channels.
@@ -123,7 +130,7 @@ impl Notifier {
 
     /// Sends a test message at once, whatever the breaker and the quiet hours say. Nothing is recorded.
     pub async fn test(&self, org: &NotifyOrg, channel: &ChannelSettings) -> SendOutcome {
-        let language = channel.language.unwrap_or(org.settings.language);
+        let language = org.language_of(channel);
         let id = gam_store::RecordCommitId::random().to_string();
         let message = test_message(&org.key, &channel.name, id, language, self.ports.clock.now());
         self.send(channel, &message).await
@@ -135,9 +142,8 @@ impl Notifier {
     /// If the numbers cannot be read.
     pub async fn make_digest(&self, name: &str, request: &DigestRequest) -> Result<Option<DigestContent>> {
         let Some(source) = &self.ports.digests else { return Ok(None) };
-        let (numbers, notes) = source.numbers(request).await?;
-        let (name, made_at) = (name.to_owned(), self.ports.clock.now());
-        Ok(Some(DigestContent { name, made_at, since: request.since, until: request.until, numbers, notes }))
+        let numbers = source.numbers(request).await?;
+        Ok(Some(DigestContent::new(name, request, numbers, self.ports.clock.now())))
     }
 
     /// Sends a digest at once, whatever the breaker and the quiet hours say. Nothing is recorded.
@@ -147,26 +153,17 @@ impl Notifier {
         channel: &ChannelSettings,
         digest: &DigestContent,
     ) -> SendOutcome {
-        let language = channel.language.unwrap_or(org.settings.language);
-        let mut message = self.digest_message(org, digest, language).await;
+        let language = org.language_of(channel);
+        let mut message = self.digest_message(org, digest, language);
         message.id = gam_store::RecordCommitId::random().to_string();
         self.send(channel, &message).await
     }
 
-    /// Returns what a digest says, with its picture.
-    pub async fn digest_message(
-        &self,
-        org: &NotifyOrg,
-        digest: &DigestContent,
-        language: Language,
-    ) -> RichMessage {
+    /// Returns what a digest says.
+    pub fn digest_message(&self, org: &NotifyOrg, digest: &DigestContent, language: Language) -> RichMessage {
         let base_url = org.settings.base_url.as_deref();
         let view = MessageView { org: &org.key, language, base_url, approval_links: BTreeMap::new() };
-        let mut message = digest_message(digest, &view);
-        if let Some(source) = &self.ports.digests {
-            message.picture = source.picture(&org.key, digest).await;
-        }
-        message
+        digest_message(digest, &view)
     }
 
     /// Gathers and sends once for all organizations: what a function that runs each minute does. Channels are sent to at

@@ -6,6 +6,10 @@ use gam_model::notify::{DigestPeriod, DigestSettings, QuietHours};
 
 /// How far quiet hours can reach: a day, and the hour by which clocks change.
 const MAX_QUIET_MINUTES: i64 = 26 * 60;
+/// The first pause after digests could not be made. Each further failure doubles it.
+const FIRST_RETRY_PAUSE: TimeDelta = TimeDelta::minutes(1);
+/// How often the pause is doubled at most.
+const MAX_RETRY_DOUBLINGS: u32 = 6;
 
 /// Returns whether a channel is quiet at a time. Local times that come twice are quiet both times.
 pub(crate) fn is_quiet(hours: Option<QuietHours>, zone: TimeZone, at: DateTime<Utc>) -> bool {
@@ -46,6 +50,46 @@ pub(crate) fn last_slot(digest: &DigestSettings, zone: TimeZone, now: DateTime<U
             let weekday = digest.weekday.unwrap_or(Weekday::Mon);
             last.checked_sub_days(Days::new(u64::from(last.weekday().days_since(weekday))))
         }
+    }
+}
+
+/// Returns the next time at which the digest is to be sent.
+fn next_time(digest: &DigestSettings, zone: TimeZone, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let next = last_slot(digest, zone, now)?.checked_add_days(Days::new(u64::from(digest.every.days())))?;
+    Some(zone.first_at(next, digest.at.unwrap_or_default().0))
+}
+
+/// When an organization's digests have to be looked at again. Until then no record is compared and no number is read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DigestPlan {
+    /// The configuration that it is about. With another one, the digests are looked at at once.
+    digests: Vec<DigestSettings>,
+    zone: TimeZone,
+    /// `None` if there are no digests.
+    next: Option<DateTime<Utc>>,
+    /// How often in a row a digest could not be made.
+    failures: u32,
+}
+
+impl DigestPlan {
+    /// Returns the plan after the digests were looked at. `has_failed` says that one of them could not be made.
+    pub(crate) fn after_look(
+        before: Option<&DigestPlan>,
+        (digests, zone): (&[DigestSettings], TimeZone),
+        has_failed: bool,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let failed_before = before.map_or(0, |before| before.failures);
+        let failures = if has_failed { failed_before.saturating_add(1) } else { 0 };
+        let retry =
+            has_failed.then(|| now + FIRST_RETRY_PAUSE * (1 << failed_before.min(MAX_RETRY_DOUBLINGS)));
+        let next = digests.iter().filter_map(|digest| next_time(digest, zone, now)).chain(retry).min();
+        DigestPlan { digests: digests.to_vec(), zone, next, failures }
+    }
+
+    /// Returns whether digests have to be looked at.
+    pub(crate) fn is_due(&self, (digests, zone): (&[DigestSettings], TimeZone), now: DateTime<Utc>) -> bool {
+        self.digests != digests || self.zone != zone || self.next.is_some_and(|next| next <= now)
     }
 }
 
@@ -120,5 +164,65 @@ mod tests {
         let due = Some((day("2026-02-25"), day("2026-03-04")));
         assert_eq!(due_days(&weekly, tokyo, after, Some(day("2026-02-25"))), due);
         assert_eq!(last_slot(&weekly, tokyo, before), Some(day("2026-02-25")));
+    }
+
+    #[test]
+    fn the_day_of_a_digest_is_that_of_its_zone() {
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let daily = digest("every = \"day\"\nat = \"09:00\"\n");
+        let weekly = digest("every = \"week\"\nweekday = \"Mon\"\nat = \"09:00\"\n");
+        // East of UTC, far east, west, and far west. Monday is 2026-03-30; clocks of Berlin changed on the day before.
+        for (name, time) in [
+            ("Asia/Tokyo", "2026-03-30T00:00:00Z"),
+            ("Pacific/Kiritimati", "2026-03-29T19:00:00Z"),
+            ("Europe/Berlin", "2026-03-30T07:00:00Z"),
+            ("America/Los_Angeles", "2026-03-30T16:00:00Z"),
+            ("Pacific/Pago_Pago", "2026-03-30T20:00:00Z"),
+        ] {
+            let (zone, now) = (zone(name), at(time));
+            let just_before = now - TimeDelta::seconds(1);
+            let monday = day("2026-03-30");
+            for (settings, since, sent) in [
+                (&daily, day("2026-03-29"), day("2026-03-29")),
+                (&weekly, day("2026-03-23"), day("2026-03-23")),
+            ] {
+                assert_eq!(due_days(settings, zone, just_before, Some(sent)), None, "{name}");
+                assert_eq!(due_days(settings, zone, now, Some(sent)), Some((since, monday)), "{name}");
+                assert_eq!(next_time(settings, zone, just_before), Some(now), "{name}");
+            }
+        }
+        // Before the change of clocks, nine o'clock in Berlin is an hour later.
+        assert_eq!(
+            next_time(&daily, zone("Europe/Berlin"), at("2026-03-27T08:00:01Z")),
+            Some(at("2026-03-28T08:00:00Z"))
+        );
+    }
+
+    #[test]
+    fn a_plan_waits_for_the_next_digest_or_another_configuration() {
+        let (tokyo, now) = (zone("Asia/Tokyo"), at("2026-03-04T00:00:00Z"));
+        let digests = [digest("every = \"day\"\n"), digest("every = \"week\"\n")];
+        let plan = DigestPlan::after_look(None, (&digests, tokyo), false, now);
+        assert_eq!(plan.next, Some(at("2026-03-05T00:00:00Z")));
+        assert!(!plan.is_due((&digests, tokyo), at("2026-03-04T23:59:59Z")));
+        assert!(plan.is_due((&digests, tokyo), at("2026-03-05T00:00:00Z")));
+        assert!(plan.is_due((&digests[..1], tokyo), now) && plan.is_due((&digests, TimeZone::UTC), now));
+        let none = DigestPlan::after_look(None, (&[], tokyo), false, now);
+        assert!(!none.is_due((&[], tokyo), at("2036-03-05T00:00:00Z")));
+    }
+
+    #[test]
+    fn digests_that_cannot_be_made_are_tried_again_after_growing_pauses() {
+        let digests = [digest("every = \"week\"\n")];
+        let now = at("2026-03-04T00:00:00Z");
+        let (mut plan, mut minutes) = (None, Vec::new());
+        for _ in 0..9 {
+            let next = DigestPlan::after_look(plan.as_ref(), (&digests, TimeZone::UTC), true, now);
+            minutes.push((next.next.unwrap() - now).num_minutes());
+            plan = Some(next);
+        }
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        let plan = DigestPlan::after_look(plan.as_ref(), (&digests, TimeZone::UTC), false, now);
+        assert_eq!(plan.next, Some(at("2026-03-09T09:00:00Z")));
     }
 }

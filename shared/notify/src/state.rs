@@ -80,10 +80,6 @@ fn parse<T: for<'a> Deserialize<'a>>(record: &Record, kind: &'static str, org: &
     })
 }
 
-fn expectation(record: Option<&Record>) -> Expectation {
-    record.map_or(Expectation::Absent, |record| Expectation::Revision(record.revision))
-}
-
 /// A record, and what must be stored when it is replaced.
 pub(crate) struct Loaded<T> {
     pub(crate) value: T,
@@ -99,7 +95,7 @@ pub(crate) async fn load_state(
     let key = RecordKey::new(Some(org), RecordKind::NotifyState, &[ONLY])?;
     let record = records.get(&key, now).await?;
     let value = record.as_ref().map(|record| parse(record, "notify_state", org)).transpose()?;
-    Ok(Loaded { value: value.unwrap_or_default(), expectation: expectation(record.as_ref()) })
+    Ok(Loaded { value: value.unwrap_or_default(), expectation: Expectation::unchanged(record.as_ref()) })
 }
 
 /// Adds a write of the state to a commit.
@@ -125,7 +121,7 @@ pub(crate) async fn load_channel(
 ) -> Result<Loaded<ChannelState>> {
     let record = records.get(&channel_key(org, channel)?, now).await?;
     let value = record.as_ref().map(|record| parse(record, "notify_channel", org)).transpose()?;
-    Ok(Loaded { value: value.unwrap_or_default(), expectation: expectation(record.as_ref()) })
+    Ok(Loaded { value: value.unwrap_or_default(), expectation: Expectation::unchanged(record.as_ref()) })
 }
 
 /// Adds a write of a channel's state to a commit.
@@ -177,7 +173,7 @@ pub async fn channel_status(
         digests: state.digests.len(),
         is_sending: state.sending.is_some(),
         last_sent: state.last_sent,
-        paused_until: state.breaker.open_until.max(state.not_before).filter(|until| *until > now),
+        paused_until: state.breaker.open_until().max(state.not_before).filter(|until| *until > now),
         is_broken: state.breaker.is_open(),
         why: state.breaker.why,
     })

@@ -63,6 +63,14 @@ impl Texts {
         self.pick(format!("and {more} more"), format!("他{more}件"))
     }
 
+    /// Says that a digest has more numbers than are shown.
+    pub(crate) fn left_out(self, more: u64) -> String {
+        self.pick(
+            format!("and {more} more numbers and notes, which the page shows"),
+            format!("他{more}件の数値と注目点はページにあります"),
+        )
+    }
+
     /// Says why notifications come late.
     pub(crate) fn held(self, since: DateTime<Utc>, why: &str) -> String {
         let since = since.format("%Y-%m-%d %H:%M UTC");

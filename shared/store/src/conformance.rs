@@ -14,6 +14,7 @@ mod bodies;
 mod changes;
 mod checkpoints;
 mod deletes;
+mod faults;
 mod markers;
 mod names;
 mod orgs;
@@ -21,6 +22,8 @@ mod puts;
 mod reads;
 mod record_races;
 mod records;
+
+pub use faults::{CommitFault, FaultyRecords};
 
 use std::future::Future;
 

@@ -106,6 +106,11 @@ pub enum Expectation {
 }
 
 impl Expectation {
+    /// The record is as it was read, or is absent as it was.
+    pub fn unchanged(read: Option<&Record>) -> Self {
+        read.map_or(Expectation::Absent, |record| Expectation::Revision(record.revision))
+    }
+
     /// Returns whether the expectation holds for a record at `revision`, or for none.
     pub fn holds(self, revision: Option<RecordCommitId>) -> bool {
         match self {

@@ -12,8 +12,10 @@ use chrono::{DateTime, Utc};
 use gam_model::SystemClock;
 use gam_store::RecordStore;
 use gam_store_sql::SqliteStore;
+use gam_tests::github::{Double, generated};
 use gam_tests::http::send_request;
 use gam_tests::program::{Sandbox, run_to_end};
+use gam_tests::support::{SINCE, settled_at};
 use gam_work::tasks::Tasks;
 use gam_work::testing::{store_issue, task_issue};
 use serde_json::Value;
@@ -275,12 +277,8 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
     const RULES: &str = include_str!("../../../infra/prometheus/alerts.yml");
     const DASHBOARD: &str = include_str!("../../../infra/grafana/github-metrics.json");
     /// Only a collection from GitHub has these.
-    const OF_RUNS: [&str; 4] = [
-        "gam_collection_lag_seconds",
-        "gam_run_failures_in_a_row",
-        "gam_github_limit",
-        "gam_github_limit_remaining",
-    ];
+    const OF_RUNS: [&str; 3] =
+        ["gam_collection_lag_seconds", "gam_github_limit", "gam_github_limit_remaining"];
     let slack = ChannelDouble::start(&[]);
     let sandbox = Sandbox::new().with_variable("NOTIFY_SLACK", &slack.url("/x"));
     sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
@@ -324,4 +322,33 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
         text.lines().all(|line| line.starts_with('#') || line.is_empty() || line.contains(' ')),
         "{text}"
     );
+}
+
+/// Cron starts the commands, and a server shows how they went.
+#[test]
+fn a_server_knows_the_runs_of_other_processes() {
+    let world = generated::world(30);
+    let double = Double::start(world.clone(), settled_at());
+    let sandbox = Sandbox::with_github(&double);
+    sandbox.run(&["collect", &world.org, "--since", SINCE]).expect_status(0);
+    sandbox.run(&["aggregate"]).expect_status(0);
+    let server = sandbox.serve();
+    let key = world.org.to_lowercase();
+    let shows = |name: &str, job: &str, value: &str| {
+        let text = send_request(server.address(), "GET", "/metrics", &[]).text();
+        let line = format!("{name}{{org=\"{key}\",job=\"{job}\"}} {value}");
+        assert!(text.lines().any(|it| it.starts_with(&line)), "{line}:\n{text}");
+    };
+    for job in ["collect", "aggregate"] {
+        shows("gam_run_failures_in_a_row", job, "0");
+        shows("gam_run_seconds", job, "");
+    }
+    for failures in ["1", "2", "3"] {
+        let mut refused = sandbox.command(&["collect", &world.org]);
+        refused.env("GITHUB_TOKEN", "ghp_another0123456789");
+        run_to_end(refused).expect_status(1);
+        shows("gam_run_failures_in_a_row", "collect", failures);
+    }
+    sandbox.run(&["collect", &world.org]).expect_status(0);
+    shows("gam_run_failures_in_a_row", "collect", "0");
 }

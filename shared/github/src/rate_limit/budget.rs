@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::headers::{ClockTime, RateLimitHeaders};
+use crate::diagnose::Quota;
 
 /// The reason for a wait or stop if GitHub gave no message of its own.
 pub(super) const HOURLY_LIMIT_USED_UP: &str = "the hourly limit is used up";
@@ -105,6 +106,12 @@ impl PointsBudget {
             (_, new) => new,
         };
         self.reset = Some(reset);
+    }
+
+    /// What is left, as last reported; `None` if it is unknown, the limit has reset since, or there is no limit.
+    pub(super) fn quota(&self, now: Instant) -> Option<Quota> {
+        let reset = self.reset.filter(|reset| reset.local > now)?;
+        Some(Quota { limit: self.limit?, remaining: self.remaining?, reset: reset.github })
     }
 
     /// The share of the limit that is left, 0 to 1; `None` if it is unknown or there is no limit.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::budget::{AccountLimits, Block, HOURLY_LIMIT_USED_UP, RateLimitResource, WaitReason};
 use super::headers::RateLimitHeaders;
+use crate::diagnose::Quota;
 use crate::error::Error;
 
 /// How many points an account is assumed to have left while its first response is awaited.
@@ -203,6 +204,11 @@ impl RateLimiter {
     /// The smaller of the shares that are left of both primary limits, 0 to 1; `None` if neither is known.
     pub(crate) fn share_left(&self) -> Option<f64> {
         self.lock().share_left()
+    }
+
+    /// Returns what is left of a primary limit, as the last response said.
+    pub(crate) fn quota(&self, resource: RateLimitResource) -> Option<Quota> {
+        self.lock().budget(resource).quota(Instant::now())
     }
 
     /// Updates the limit from a response.

@@ -84,7 +84,7 @@ fn a_message_is_tried_again_under_its_id_and_then_held() {
     let mut now = 2;
     for attempt in 1..=3 {
         let result = state.finish(&id, &failed, at(now)).unwrap();
-        let opened = if attempt == 3 { ChannelBreakerChange::Opened } else { ChannelBreakerChange::None };
+        let opened = if attempt == 3 { BreakerChange::Opened } else { BreakerChange::None };
         assert_eq!((result.breaker, result.ended), (opened, None), "{attempt}");
         state.add(&notification(&format!("during {attempt}"), WANTED), at(now));
         now += 20;
@@ -98,7 +98,7 @@ fn a_message_is_tried_again_under_its_id_and_then_held() {
     assert_eq!((all.len(), all.held.as_deref(), all.shown[0].kind), (4, Some("503"), WANTED));
     assert_eq!(state.finish(&id, &SendOutcome::Sent, at(103)), None, "an answer that comes too late");
     let sent = state.finish(&later, &SendOutcome::Sent, at(103)).unwrap();
-    assert_eq!(sent.breaker, ChannelBreakerChange::Closed);
+    assert_eq!(sent.breaker, BreakerChange::Closed);
     assert!(!state.has_work());
 }
 
@@ -125,7 +125,7 @@ fn a_refused_message_is_dropped_and_a_refused_channel_holds() {
     state.add(&notification("b", FAILED), at(2));
     let (id, _) = group(step(&mut state, &settings, 2));
     let result = state.finish(&id, &SendOutcome::refused("404"), at(3)).unwrap();
-    assert_eq!((result.breaker, result.ended), (ChannelBreakerChange::Opened, None));
+    assert_eq!((result.breaker, result.ended), (BreakerChange::Opened, None));
     assert!(state.has_work(), "the notification is not lost");
     assert_eq!(step(&mut state, &settings, 3_600), ChannelStep::Wait(at(3) + TimeDelta::hours(6)));
 }
@@ -143,4 +143,78 @@ fn a_channel_that_is_always_busy_counts_as_failing() {
         assert!(now < 20, "the breaker never opens");
     }
     assert_eq!(now, 7);
+}
+
+#[test]
+fn a_failed_probe_of_a_refused_channel_waits_again() {
+    let settings = channel("wait_seconds = 0\n");
+    let mut state = ChannelState::default();
+    state.add(&notification("a", FAILED), at(0));
+    let (id, _) = group(step(&mut state, &settings, 0));
+    state.finish(&id, &SendOutcome::refused("404"), at(0)).unwrap();
+    let mut now = 6 * 3_600;
+    for pause in [120, 240, 480] {
+        let (id, _) = group(step(&mut state, &settings, now));
+        let result = state.finish(&id, &SendOutcome::failed("503"), at(now)).unwrap();
+        assert_eq!(result.breaker, BreakerChange::None, "it is reported once");
+        assert_eq!(step(&mut state, &settings, now), ChannelStep::Wait(at(now + pause)), "{pause}");
+        now += pause;
+    }
+}
+
+fn digest(name: &str, bytes: usize) -> DigestContent {
+    let number = crate::digest::DigestNumber {
+        metric: "x".repeat(bytes),
+        subject: None,
+        value: None,
+        previous: None,
+        is_hours: false,
+        link: String::new(),
+    };
+    DigestContent { name: name.to_owned(), made_at: at(0), numbers: vec![number], ..DigestContent::default() }
+}
+
+fn names(digests: &[DigestContent]) -> Vec<&str> {
+    digests.iter().map(|digest| digest.name.as_str()).collect()
+}
+
+#[test]
+fn the_oldest_digests_are_dropped_and_returned_when_too_many_wait() {
+    let mut state = ChannelState::default();
+    for number in 0..MAX_WAITING_DIGESTS {
+        assert!(state.add_digest(digest(&number.to_string(), 1)).is_empty(), "{number}");
+    }
+    assert_eq!(names(&state.add_digest(digest("more", 1))), ["0"]);
+    // One that failed comes back while newer ones fill the queue.
+    let settings = channel("wait_seconds = 0\ninterval_minutes = 0\n");
+    let ChannelStep::Send(message) = step(&mut state, &settings, 0) else { panic!("nothing is sent") };
+    assert!(state.add_digest(digest("last", 1)).is_empty());
+    let result = state.finish(&message.id, &SendOutcome::refused("404"), at(1)).unwrap();
+    assert_eq!((names(&result.dropped), state.digests.len()), (vec!["1"], MAX_WAITING_DIGESTS));
+    assert_eq!(names(&state.add_digest(digest("again", 1))), ["2"], "the bound still holds");
+}
+
+#[test]
+fn digests_that_wait_fit_into_a_record() {
+    let mut state = ChannelState::default();
+    let dropped: usize =
+        (0..MAX_WAITING_DIGESTS).map(|it| state.add_digest(digest(&it.to_string(), 50_000)).len()).sum();
+    assert_eq!((dropped + state.digests.len(), state.digests.len()), (MAX_WAITING_DIGESTS, 3));
+    assert!(serde_json::to_string(&state).unwrap().len() < 200_000);
+}
+
+#[test]
+fn a_digest_keeps_its_id_when_it_is_held_and_is_not_sent_after_every_group() {
+    let settings = channel("wait_seconds = 0\ninterval_minutes = 5\n");
+    let mut state = ChannelState::default();
+    assert!(state.add_digest(digest("weekly", 1)).is_empty());
+    let ChannelStep::Send(first) = step(&mut state, &settings, 0) else { panic!("nothing is sent") };
+    state.finish(&first.id, &SendOutcome::refused("404"), at(0)).unwrap();
+    // Something happens all the time meanwhile.
+    state.add(&notification("a", FAILED), at(60));
+    let ChannelStep::Send(second) = step(&mut state, &settings, 6 * 3_600) else { panic!("nothing is sent") };
+    assert!(matches!(second.content, MessageContent::Digest(_)), "the older one comes first");
+    assert_eq!(second.id, first.id);
+    state.finish(&second.id, &SendOutcome::Sent, at(6 * 3_600)).unwrap();
+    assert_eq!(group(step(&mut state, &settings, 6 * 3_600 + 300)).1.len(), 1);
 }

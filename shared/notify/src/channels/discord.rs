@@ -1,4 +1,4 @@
-//! A webhook of a Discord channel. Pictures are uploaded with the message.
+//! A webhook of a Discord channel.
 
 use gam_model::ChannelSettings;
 use serde_json::json;
@@ -13,8 +13,6 @@ const MAX_TITLE_CHARS: usize = 256;
 const MAX_DESCRIPTION_CHARS: usize = 4_096;
 /// The longest line before escaping, in characters.
 const MAX_LINE_CHARS: usize = 400;
-/// The name of the picture's file.
-const PICTURE: &str = "chart.png";
 
 pub(super) fn request(
     channel: &ChannelSettings,
@@ -30,24 +28,15 @@ pub(super) fn request(
         description.push_str(&text);
         description.push('\n');
     }
-    let mut embed = json!({
+    let embed = json!({
         "title": cut(&escape(&message.title), MAX_TITLE_CHARS),
         "description": description.trim_end(),
         "color": colour(message.severity),
     });
-    if message.picture.is_some() {
-        embed["image"] = json!({ "url": format!("attachment://{PICTURE}") });
-    }
     // Nobody is mentioned, whatever the texts say.
     let body = json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } });
     let url = values.get(channel.url.as_ref())?;
-    let mut request = HttpPost::json("Discord", url, &body)?;
-    if let Some(picture) = &message.picture {
-        let boundary = format!("gam-{}", message.id);
-        request.content_type = format!("multipart/form-data; boundary={boundary}");
-        request.body = multipart(&boundary, &request.body, &picture.png);
-    }
-    Ok(request)
+    HttpPost::json("Discord", url, &body)
 }
 
 fn markdown(line: &MessageLine) -> String {
@@ -72,20 +61,4 @@ fn escape(text: &str) -> String {
         escaped.push(character);
     }
     escaped
-}
-
-fn multipart(boundary: &str, json: &[u8], png: &[u8]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(json.len() + png.len() + 400);
-    let mut part = |head: &str, bytes: &[u8]| {
-        body.extend_from_slice(format!("--{boundary}\r\n{head}\r\n\r\n").as_bytes());
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(b"\r\n");
-    };
-    part("Content-Disposition: form-data; name=\"payload_json\"\r\nContent-Type: application/json", json);
-    let file = format!(
-        "Content-Disposition: form-data; name=\"files[0]\"; filename=\"{PICTURE}\"\r\nContent-Type: image/png"
-    );
-    part(&file, png);
-    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-    body
 }

@@ -13,8 +13,6 @@ use crate::plain_text::cut;
 
 /// The longest subject, in characters.
 const MAX_SUBJECT_CHARS: usize = 200;
-/// The identifier of the picture within the mail.
-const PICTURE_ID: &str = "chart";
 
 /// A mail.
 pub struct Mail {
@@ -34,10 +32,8 @@ pub struct Mail {
     pub message_id: String,
     /// The plain text.
     pub text: String,
-    /// The HTML. It shows the picture as `cid:` and its id.
+    /// The HTML.
     pub html: String,
-    /// A picture.
-    pub picture: Option<MailPicture>,
 }
 
 /// Names the mail only: its texts may have links with which their reader decides on actions.
@@ -45,15 +41,6 @@ impl fmt::Debug for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mail").field("message_id", &self.message_id).finish_non_exhaustive()
     }
-}
-
-/// A picture within a mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailPicture {
-    /// The identifier within the mail.
-    pub id: &'static str,
-    /// The bytes of a PNG file.
-    pub png: Vec<u8>,
 }
 
 pub(super) fn mail(
@@ -73,10 +60,6 @@ pub(super) fn mail(
         message_id: message.id.clone(),
         text: plain(message),
         html: html_page(message),
-        picture: message
-            .picture
-            .as_ref()
-            .map(|picture| MailPicture { id: PICTURE_ID, png: picture.png.clone() }),
     })
 }
 
@@ -104,9 +87,6 @@ fn html_page(message: &RichMessage) -> String {
             body style="font-family:sans-serif;color:#222;background:#fff" {
                 div style=(border) {
                     h2 style="font-size:18px" { (message.title) }
-                    @if let Some(picture) = &message.picture {
-                        p { img src={ "cid:" (PICTURE_ID) } alt=(picture.alt) style="max-width:100%"; }
-                    }
                     @for line in &message.lines {
                         @if line.is_heading {
                             h3 style="font-size:15px" { (line.text) }

@@ -20,9 +20,7 @@ pub struct HttpPost {
     pub url: Url,
     /// Headers. They may contain a secret.
     pub headers: Vec<(&'static str, String)>,
-    /// The media type.
-    pub content_type: String,
-    /// The body.
+    /// The body: JSON.
     pub body: Vec<u8>,
     /// The status that says that an earlier attempt with the same id was taken.
     pub repeated_status: Option<u16>,
@@ -65,15 +63,7 @@ impl HttpPost {
     /// Creates a request with JSON.
     pub(crate) fn json(service: &'static str, url: &str, body: &Value) -> Result<Self, String> {
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
-        let content_type = "application/json".to_owned();
-        Ok(HttpPost {
-            service,
-            url: parse(url)?,
-            headers: Vec::new(),
-            content_type,
-            body,
-            repeated_status: None,
-        })
+        Ok(HttpPost { service, url: parse(url)?, headers: Vec::new(), body, repeated_status: None })
     }
 }
 

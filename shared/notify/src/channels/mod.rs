@@ -7,7 +7,6 @@ mod line;
 mod slack;
 mod webhook;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +18,7 @@ use secrecy::ExposeSecret as _;
 use crate::message::RichMessage;
 use crate::notifier::ChannelSecrets;
 
-pub use email::{Mail, MailPicture};
+pub use email::Mail;
 pub use http::{HttpAnswer, HttpPost, NoAnswer, is_loopback};
 
 /// How an attempt to send a message ended. No text contains a secret or an address.
@@ -86,46 +85,33 @@ pub trait Transport: Send + Sync {
     async fn mail(&self, mail: Mail) -> SendOutcome;
 }
 
-/// Sends messages.
-#[derive(Clone)]
-pub struct Sender {
-    transport: Arc<dyn Transport>,
-}
-
-impl Sender {
-    /// Creates what sends.
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Sender { transport }
-    }
-
-    /// Sends a message. `now` signs requests.
-    pub(crate) async fn send(
-        &self,
-        channel: &ChannelSettings,
-        secrets: &ChannelSecrets,
-        message: &RichMessage,
-        now: DateTime<Utc>,
-    ) -> SendOutcome {
-        let values = Values(secrets);
-        let request = match channel.kind {
-            ChannelKind::Email => {
-                return match email::mail(channel, values, message) {
-                    Ok(mail) => self.transport.mail(mail).await,
-                    Err(why) => SendOutcome::refused(why),
-                };
-            }
-            ChannelKind::Webhook => webhook::request(channel, values, message, now),
-            ChannelKind::Slack => slack::request(channel, values, message),
-            ChannelKind::Discord => discord::request(channel, values, message),
-            ChannelKind::Line => line::request(channel, values, message),
-        };
-        match request {
-            Ok(request) => {
-                let (service, repeated) = (request.service, request.repeated_status);
-                http::outcome(service, repeated, self.transport.post(request).await)
-            }
-            Err(why) => SendOutcome::refused(why),
+/// Sends a message. `now` signs requests.
+pub(crate) async fn send(
+    transport: &dyn Transport,
+    channel: &ChannelSettings,
+    secrets: &ChannelSecrets,
+    message: &RichMessage,
+    now: DateTime<Utc>,
+) -> SendOutcome {
+    let values = Values(secrets);
+    let request = match channel.kind {
+        ChannelKind::Email => {
+            return match email::mail(channel, values, message) {
+                Ok(mail) => transport.mail(mail).await,
+                Err(why) => SendOutcome::refused(why),
+            };
         }
+        ChannelKind::Webhook => webhook::request(channel, values, message, now),
+        ChannelKind::Slack => slack::request(channel, values, message),
+        ChannelKind::Discord => discord::request(channel, values, message),
+        ChannelKind::Line => line::request(channel, values, message),
+    };
+    match request {
+        Ok(request) => {
+            let (service, repeated) = (request.service, request.repeated_status);
+            http::outcome(service, repeated, transport.post(request).await)
+        }
+        Err(why) => SendOutcome::refused(why),
     }
 }
 

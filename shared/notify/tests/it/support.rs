@@ -1,7 +1,7 @@
 //! What the tests of the pipeline share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -10,12 +10,13 @@ use gam_access::{AuditKind, AuditLog, AuditRow, LogError, LogFilter, LogPage, Lo
 use gam_model::configuration::Configuration;
 use gam_model::{AuditEntry, ChannelSettings, Clock, LogPosition, TimeZone};
 use gam_notify::{
-    ChannelSecrets, FactSource, HttpAnswer, HttpPost, Mail, NoAnswer, Notifier, NotifyOrg, NotifyPorts,
-    OrgFacts, SecretSource, SendOutcome, Sender, Transport,
+    ChannelSecrets, DigestNote, DigestNumber, DigestRequest, DigestSource, FactSource, HttpAnswer, HttpPost,
+    Mail, NoAnswer, Notifier, NotifyError, NotifyOrg, NotifyPorts, OrgFacts, SecretSource, SendOutcome,
+    Transport,
 };
+use gam_store::conformance::{CommitFault, FaultyRecords};
 use gam_store::{
-    CommitOutcome, MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange,
-    RecordStore,
+    MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange, RecordStore,
 };
 use serde_json::Value;
 
@@ -84,6 +85,27 @@ impl TestLog {
         if deletes {
             self.delete(keys).await;
         }
+    }
+
+    /// Writes the first rows as a segment, in order of time. Returns whether there were some.
+    pub(crate) async fn drain_some(&self, max: usize, deletes: bool) -> bool {
+        let rows = self.rows(Some(ORG)).await;
+        let (keys, entries): (Vec<_>, Vec<_>) = rows.into_iter().take(max).unzip();
+        if entries.is_empty() {
+            return false;
+        }
+        self.segments.lock().unwrap().push(entries);
+        if deletes {
+            self.delete(keys).await;
+        }
+        true
+    }
+
+    /// Deletes the rows that the last segment has.
+    pub(crate) async fn delete_drained(&self) {
+        let count = self.segments.lock().unwrap().last().map_or(0, Vec::len);
+        let keys = self.rows(Some(ORG)).await.into_iter().take(count).map(|(key, _)| key).collect();
+        self.delete(keys).await;
     }
 
     pub(crate) async fn delete_rows(&self) {
@@ -220,14 +242,14 @@ impl Transport for Services {
 }
 
 pub(crate) struct TestFacts {
-    settings: String,
+    pub(crate) settings: Mutex<String>,
     pub(crate) facts: Mutex<OrgFacts>,
 }
 
 #[async_trait]
 impl FactSource for TestFacts {
     async fn orgs(&self) -> gam_notify::Result<Vec<NotifyOrg>> {
-        let settings = Configuration::parse_stored(&self.settings).unwrap().notify;
+        let settings = Configuration::parse_stored(&self.settings.lock().unwrap()).unwrap().notify;
         Ok(vec![NotifyOrg { key: ORG.to_owned(), settings, time_zone: TimeZone::UTC }])
     }
 
@@ -253,48 +275,52 @@ impl SecretSource for TestSecrets {
     }
 }
 
-/// A store of which one commit fails, before or after its effect.
-pub(crate) struct FailingStore {
-    pub(crate) inner: Arc<MemoryStore>,
-    commits: AtomicUsize,
-    fails_at: usize,
+/// Returns a store in which a process dies at one commit, before or after its effect, and whether it has died.
+pub(crate) fn dying_at(
+    inner: Arc<MemoryStore>,
+    commit: usize,
     has_effect: bool,
+) -> (FaultyRecords, Arc<AtomicBool>) {
+    let (commits, has_died) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(false)));
+    let died = has_died.clone();
+    let fault = move || {
+        if commits.fetch_add(1, Ordering::SeqCst) != commit {
+            return CommitFault::None;
+        }
+        died.store(true, Ordering::SeqCst);
+        if has_effect { CommitFault::CrashAfter } else { CommitFault::CrashBefore }
+    };
+    (FaultyRecords { inner, fault: Box::new(fault) }, has_died)
 }
 
-impl FailingStore {
-    pub(crate) fn new(inner: Arc<MemoryStore>, fails_at: usize, has_effect: bool) -> Self {
-        FailingStore { inner, commits: AtomicUsize::new(0), fails_at, has_effect }
-    }
-
-    pub(crate) fn has_failed(&self) -> bool {
-        self.commits.load(Ordering::SeqCst) > self.fails_at
-    }
+/// Numbers of digests.
+#[derive(Default)]
+pub(crate) struct TestDigests {
+    /// How often they were read.
+    pub(crate) reads: AtomicUsize,
+    /// Whether they cannot be read.
+    pub(crate) fails: AtomicBool,
 }
 
 #[async_trait]
-impl RecordStore for FailingStore {
-    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> gam_store::Result<Option<Record>> {
-        self.inner.get(key, now).await
-    }
-
-    async fn range(
+impl DigestSource for TestDigests {
+    async fn numbers(
         &self,
-        range: &RecordRange,
-        limit: usize,
-        now: DateTime<Utc>,
-    ) -> gam_store::Result<Vec<(RecordKey, Record)>> {
-        self.inner.range(range, limit, now).await
-    }
-
-    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> gam_store::Result<CommitOutcome> {
-        if self.commits.fetch_add(1, Ordering::SeqCst) != self.fails_at {
-            return self.inner.commit(commit, now).await;
+        request: &DigestRequest,
+    ) -> gam_notify::Result<(Vec<DigestNumber>, Vec<DigestNote>)> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        if self.fails.load(Ordering::SeqCst) {
+            return Err(NotifyError::Facts { what: "the store is busy".to_owned() });
         }
-        if self.has_effect {
-            self.inner.commit(commit, now).await?;
-        }
-        // An error that no caller repeats, as if the process had died.
-        Err(gam_store::Error::InvalidArgument { what: "the process dies here".to_owned() })
+        let number = DigestNumber {
+            metric: "commits".to_owned(),
+            subject: None,
+            value: Some(3.0),
+            previous: None,
+            is_hours: false,
+            link: format!("/orgs/{}?since={}&until={}", request.org, request.since, request.until),
+        };
+        Ok((vec![number], Vec::new()))
     }
 }
 
@@ -305,6 +331,7 @@ pub(crate) struct World {
     pub(crate) log: Arc<TestLog>,
     pub(crate) services: Arc<Services>,
     pub(crate) facts: Arc<TestFacts>,
+    pub(crate) digests: Arc<TestDigests>,
 }
 
 impl World {
@@ -313,8 +340,9 @@ impl World {
         let store = Arc::new(MemoryStore::default());
         let clock = TestClock(Arc::new(Mutex::new("2026-03-02T12:00:00Z".parse().unwrap())));
         let log = Arc::new(TestLog { records: store.clone(), segments: Mutex::default() });
-        let facts = Arc::new(TestFacts { settings: settings.to_owned(), facts: Mutex::default() });
-        World { store, clock, log, services: Arc::default(), facts }
+        let facts =
+            Arc::new(TestFacts { settings: Mutex::new(settings.to_owned()), facts: Mutex::default() });
+        World { store, clock, log, services: Arc::default(), facts, digests: Arc::default() }
     }
 
     pub(crate) fn notifier(&self) -> Notifier {
@@ -327,11 +355,11 @@ impl World {
             clock: Arc::new(self.clock.clone()),
             log: Some(self.log.clone()),
             facts: self.facts.clone(),
-            digests: None,
+            digests: Some(self.digests.clone()),
             secrets: Arc::new(TestSecrets),
             approval_links: None,
         };
-        Notifier::new(ports, Sender::new(self.services.clone()))
+        Notifier::new(ports, self.services.clone())
     }
 
     /// Commits audit rows of failed actions, with ids from `first` on.
@@ -357,6 +385,14 @@ impl World {
     /// Begins to read the log, with nothing to send.
     pub(crate) async fn run_alone(&self, notifier: &Notifier) {
         notifier.run_once().await.unwrap();
+    }
+
+    /// Runs once each minute.
+    pub(crate) async fn run_hours(&self, notifier: &Notifier, hours: i64) {
+        for _ in 0..hours * 60 {
+            notifier.run_once().await.unwrap();
+            self.clock.advance(60);
+        }
     }
 
     /// Runs once each five seconds.

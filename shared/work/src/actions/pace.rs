@@ -4,6 +4,7 @@
 //! same account, and refuses issues earlier. The pace stays well below.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use gam_model::{Breaker, BreakerChange, BreakerRules};
 use serde::{Deserialize, Serialize};
 
 use super::action::Step;
@@ -14,12 +15,9 @@ const MIN_PAUSE: TimeDelta = TimeDelta::seconds(3);
 const MAX_HOURLY_REQUESTS: usize = 400;
 /// The most issues in an hour.
 const MAX_HOURLY_ISSUES: usize = 140;
-/// How many failures in a row open the breaker.
-const MAX_FAILURES: u32 = 5;
-/// How long the breaker stays open at first. Each failed probe doubles it.
-const FIRST_OPEN: TimeDelta = TimeDelta::seconds(60);
-/// The longest time that it stays open.
-const MAX_OPEN: TimeDelta = TimeDelta::minutes(15);
+/// When the breaker opens, and for how long.
+const BREAKER: BreakerRules =
+    BreakerRules { max_failures: 5, first_pause: TimeDelta::seconds(60), max_pause: TimeDelta::minutes(15) };
 
 /// What an account wrote lately, and whether GitHub takes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,22 +29,9 @@ pub(super) struct Pace {
     /// Until when GitHub refuses requests, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     limited_until: Option<DateTime<Utc>>,
-    /// Failures in a row.
-    failures: u32,
-    /// Until when the breaker is open, UTC. Then one request is the probe.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    open_until: Option<DateTime<Utc>>,
-    /// How often a probe failed in a row.
-    #[serde(default)]
-    failed_probes: u32,
-}
-
-/// What an answer changes about the breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BreakerChange {
-    None,
-    Opened,
-    Closed,
+    /// Whether GitHub takes requests.
+    #[serde(flatten)]
+    breaker: Breaker,
 }
 
 impl Pace {
@@ -56,7 +41,7 @@ impl Pace {
         let nth_newest = |times: &[i64], n: usize| times.len().checked_sub(n).map(|index| at(times[index]));
         let hour = TimeDelta::hours(1);
         let waits = [
-            (self.open_until, "GitHub fails at the moment"),
+            (self.breaker.open_until(), "GitHub fails at the moment"),
             (self.limited_until, "GitHub's secondary rate limit"),
             (self.requests.last().map(|last| at(*last) + MIN_PAUSE), "the pace of requests"),
             (
@@ -84,9 +69,7 @@ impl Pace {
         if step == Step::Issue {
             self.issues.push(now.timestamp_millis());
         }
-        if self.open_until.is_some() {
-            self.open_until = Some(lease_until);
-        }
+        self.breaker.begin_probe(lease_until);
     }
 
     /// Records a refusal by a rate limit.
@@ -96,25 +79,12 @@ impl Pace {
 
     /// Records that GitHub answered, whatever it answered.
     pub(super) fn record_answer(&mut self) -> BreakerChange {
-        (self.failures, self.failed_probes) = (0, 0);
-        match self.open_until.take() {
-            Some(_) => BreakerChange::Closed,
-            None => BreakerChange::None,
-        }
+        self.breaker.record_success()
     }
 
     /// Records that GitHub failed or could not be reached.
     pub(super) fn record_failure(&mut self, now: DateTime<Utc>) -> BreakerChange {
-        self.failures = self.failures.saturating_add(1);
-        let was_open = self.open_until.is_some();
-        if was_open {
-            self.failed_probes = self.failed_probes.saturating_add(1);
-        } else if self.failures < MAX_FAILURES {
-            return BreakerChange::None;
-        }
-        let open = FIRST_OPEN * 2_i32.pow(self.failed_probes.min(4));
-        self.open_until = Some(now + open.min(MAX_OPEN));
-        if was_open { BreakerChange::None } else { BreakerChange::Opened }
+        self.breaker.record_failure(&BREAKER, now)
     }
 }
 
@@ -147,16 +117,17 @@ mod tests {
     #[test]
     fn the_breaker_opens_once_and_lets_one_probe_through() {
         let mut pace = Pace::default();
-        let failures: Vec<BreakerChange> = (0..MAX_FAILURES).map(|_| pace.record_failure(now())).collect();
+        let failures: Vec<BreakerChange> =
+            (0..BREAKER.max_failures).map(|_| pace.record_failure(now())).collect();
         assert_eq!(failures.iter().filter(|it| **it == BreakerChange::Opened).count(), 1);
         let (until, _) = pace.wait(Step::Issue, now()).unwrap();
-        assert_eq!(until, now() + FIRST_OPEN);
+        assert_eq!(until, now() + BREAKER.first_pause);
         assert_eq!(pace.wait(Step::Issue, until), None, "the probe");
         let lease = until + TimeDelta::seconds(60);
         pace.record_request(Step::Issue, lease, until);
         assert_eq!(pace.wait(Step::Issue, until + MIN_PAUSE).map(|it| it.0), Some(lease), "others wait");
         assert_eq!(pace.record_failure(until), BreakerChange::None, "reported once");
-        assert_eq!(pace.wait(Step::Issue, until).map(|it| it.0), Some(until + FIRST_OPEN * 2));
+        assert_eq!(pace.wait(Step::Issue, until).map(|it| it.0), Some(until + BREAKER.first_pause * 2));
         assert_eq!(pace.record_answer(), BreakerChange::Closed);
         assert_eq!(pace.wait(Step::Issue, until + MIN_PAUSE), None);
         assert_eq!(pace.record_answer(), BreakerChange::None);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{AuditKind, AuditRow};
+use gam_model::BreakerChange;
 use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, RecordKey, commit_until_answered};
 
 use super::action::{Action, ActionId, FailureCode, HEAD_CHECK_EVERY, Phase, Step};
@@ -16,7 +17,7 @@ use super::next_call::{NextCall, next_call, voided};
 use super::outcome::{
     GIVE_UP_AFTER, apply_merge_status, apply_outcome, look_for_result, pause, put_off_unreachable,
 };
-use super::pace::{BreakerChange, Pace};
+use super::pace::Pace;
 use super::prepare::{apply_head, fail_if_final, prepare, present_head};
 use super::{ActionError, Actions, MAX_CONFLICTS};
 use crate::SERVICE;

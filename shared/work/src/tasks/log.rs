@@ -107,7 +107,7 @@ impl Tasks {
             if append.sequence.is_some_and(|sequence| sequence < head.next_sequence) || lines.is_empty() {
                 return Ok(());
             }
-            let expectation = record.map_or(Expectation::Absent, |it| Expectation::Revision(it.revision));
+            let expectation = Expectation::unchanged(record.as_ref());
             let expires = now + LOG_LIFETIME;
             let mut commit = RecordCommit::new(RecordCommitId::random());
             head.next_sequence = append.sequence.map_or(head.next_sequence, |sequence| sequence + 1);

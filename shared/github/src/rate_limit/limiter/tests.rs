@@ -198,6 +198,19 @@ async fn no_call_starts_after_the_cut_off() {
     assert!(starts_after(&limiter, RateLimitResource::Rest, 1).await.is_zero());
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_quota_is_what_the_last_response_said_until_the_reset() {
+    let limiter = limiter();
+    assert_eq!(limiter.quota(RateLimitResource::GraphQl), None);
+    limiter.record(RateLimitResource::Rest, &hourly("5000", "4000"));
+    limiter.record(RateLimitResource::GraphQl, &hourly("1000", "250"));
+    let reset = DateTime::from_timestamp(RESET.parse().unwrap(), 0).unwrap();
+    let quota = Quota { limit: 1_000, remaining: 250, reset };
+    assert_eq!(limiter.quota(RateLimitResource::GraphQl), Some(quota));
+    tokio::time::advance(Duration::from_secs(12)).await;
+    assert_eq!(limiter.quota(RateLimitResource::GraphQl), None, "the limit has reset");
+}
+
 #[test]
 fn share_left_is_the_smaller_of_both_limits() {
     let limiter = limiter();
