@@ -163,7 +163,7 @@ fn response_line(number: u32) -> String {
 async fn ingested_responses(dir: &Path) -> usize {
     let ids: BTreeSet<String> =
         (0..60).map(|number| format!("agent:claude:response:msg_watch_{number}")).collect();
-    let lake = FileStore::open_for_reading(&dir.join("lake"));
+    let lake = FileStore::open_for_reading(dir.join("lake"));
     let month = gam_model::Month::parse("2026-03").unwrap();
     gam_lake::sessions::rows_by_id(&lake, ORG, month, ids).await.map_or(0, |rows| rows.len())
 }
@@ -232,10 +232,10 @@ async fn a_watch_fails_at_once_if_only_the_user_can_help() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("logs")).unwrap();
     let (session, args) = ingest_args(dir.path(), &["--watch"]);
-    let error = ingest::run(Ok(session), args).await.err().expect("nothing was collected");
+    let error = ingest::run(Ok(session), args).await.expect_err("nothing was collected");
     assert!(error.to_string().contains("github-metrics collect"), "{error}");
     let (session, args) = ingest_args(dir.path(), &["--watch", "--dry-run"]);
-    let error = ingest::run(Ok(session), args).await.err().expect("a dry run writes nothing");
+    let error = ingest::run(Ok(session), args).await.expect_err("a dry run writes nothing");
     assert_eq!(exit_status(&error), Exit::Usage);
     assert!(error.to_string().contains("leave out one of them"), "{error}");
 }
