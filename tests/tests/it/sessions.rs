@@ -291,7 +291,7 @@ fn ingested_sessions_have_metrics_lists_and_series() {
     assert_eq!(
         tools,
         "tool,agent_tool_calls,agent_tool_errors,agent_tool_error_rate,agent_tool_rejections,\
-                       agent_tool_rejection_rate,agent_lines_added,agent_lines_deleted\nmcp,5,2,0.4,0,0,0,0\n"
+                       agent_tool_rejection_rate,agent_lines_added,agent_lines_deleted\nmcp,5,2,0.4,0,0.0,0,0\n"
     );
     let branches = show(&["--by", "branch", "--format", "json"]).json();
     let branch = branches["list"]["entries"][0]["branch"].as_str().expect("a branch");
