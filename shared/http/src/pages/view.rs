@@ -107,10 +107,9 @@ impl View {
         self.params.with(change).query()
     }
 
-    /// Returns the redirect from a form to another page of this router, with the parameters that pages share.
-    pub(super) fn go_to(&self, segments: &[&str]) -> Response {
-        let headers =
-            [(header::LOCATION, self.link(segments)), (header::CACHE_CONTROL, "no-store".to_owned())];
+    /// Returns the redirect from a form to another page of this router, by its link.
+    pub(super) fn go_to(&self, link: String) -> Response {
+        let headers = [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".to_owned())];
         (StatusCode::SEE_OTHER, headers).into_response()
     }
 
