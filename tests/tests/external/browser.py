@@ -49,9 +49,11 @@ def views():
         "delivery": f"{root}/delivery",
         "repositories": f"{root}/repos",
         "members": f"{root}/members",
+        "agents": f"{root}/agents",
         "tasks": f"{root}/tasks",
         "hooks": f"{root}/hooks",
         "actions": f"{root}/actions",
+        "notifications": f"{root}/notifications",
         "repository": f"{root}/repos/{urllib.parse.quote(repos[0]['repo'])}",
         "member": f"{root}/members/{urllib.parse.quote(members[0]['member'])}",
         "empty": f"{root}?since=2001-01-01&until=2001-02-01",
@@ -94,29 +96,34 @@ class Browser:
 def check_views(browser):
     for name, path in views().items():
         is_error = name in ("not-found", "invalid")
-        for width in (360, 768, 1280):
-            for theme, language in (("light", "en"), ("dark", "ja")):
-                label = f"{name} {width} {theme} {language}"
-                page = browser.open(with_query(path, theme=theme, lang=language), width)
-                overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-                check(f"{label}: width", overflow <= 0, f"{overflow} px too wide")
-                # A browser logs the status of a page that is an error.
-                troubles = [it for it in page.troubles if not (is_error and "Failed to load resource" in it)]
-                check(f"{label}: console", not troubles, troubles)
-                check(f"{label}: language", page.locator("html").get_attribute("lang") == language)
-                check(f"{label}: one h1", page.locator("h1").count() == 1)
-                page.screenshot(path=SHOTS / f"{label.replace(' ', '-')}.png", full_page=True)
-                if width != 768:
-                    page.evaluate(AXE)
-                    found = page.evaluate("axe.run().then(it => it.violations)")
-                    serious = [
-                        f"{it['id']}: {it['nodes'][0]['target']} {it['nodes'][0]['failureSummary']}"
-                        for it in found
-                        if it["impact"] in ("serious", "critical")
-                    ]
-                    check(f"{label}: axe", not serious, serious)
-                page.context.close()
+        check_looks(browser, name, path, is_error)
         check(f"{name}: sent bytes", is_error or sent_bytes(with_query(path)) <= MAX_SENT_BYTES)
+
+
+def check_looks(browser, name, path, is_error=False, **options):
+    """A view fits each width, in both themes and languages, and people who cannot see it can read it."""
+    for width in (360, 768, 1280):
+        for theme, language in (("light", "en"), ("dark", "ja")):
+            label = f"{name} {width} {theme} {language}"
+            page = browser.open(with_query(path, theme=theme, lang=language), width, **options)
+            overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            check(f"{label}: width", overflow <= 0, f"{overflow} px too wide")
+            # A browser logs the status of a page that is an error.
+            troubles = [it for it in page.troubles if not (is_error and "Failed to load resource" in it)]
+            check(f"{label}: console", not troubles, troubles)
+            check(f"{label}: language", page.locator("html").get_attribute("lang") == language)
+            check(f"{label}: one h1", page.locator("h1").count() == 1)
+            page.screenshot(path=SHOTS / f"{label.replace(' ', '-')}.png", full_page=True)
+            if width != 768:
+                page.evaluate(AXE)
+                found = page.evaluate("axe.run().then(it => it.violations)")
+                serious = [
+                    f"{it['id']}: {it['nodes'][0]['target']} {it['nodes'][0]['failureSummary']}"
+                    for it in found
+                    if it["impact"] in ("serious", "critical")
+                ]
+                check(f"{label}: axe", not serious, serious)
+            page.context.close()
 
 
 def check_markup(_browser):
@@ -158,6 +165,97 @@ def check_numbers(browser):
         names = page.locator("table.list tbody th a").all_text_contents()
         expected = [it[key] for it in api(f"orgs/{ORG}/{kind}?{RANGE}&sort=reviews")[kind]]
         check(f"list of {kind}", names == expected, names)
+        page.context.close()
+
+
+def hours_text(hours):
+    if hours is None:
+        return "–"
+    if hours < 1:
+        return f"{60 * hours:.0f} min"
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:,.1f} d"
+
+
+def dollars_text(dollars):
+    if dollars is None:
+        return "–"
+    return f"${dollars:.2f}" if dollars < 1000 else f"${dollars:,.0f}"
+
+
+def agent_value_text(metric, value):
+    """Returns a metric of agents as the English page shows it."""
+    if metric == "agent_cost_usd":
+        return dollars_text(value)
+    if metric.endswith("_rate"):
+        return "–" if value is None else f"{100 * value:.1f}\u2009%"
+    if metric == "agent_session_hours":
+        return hours_text(value["p50"])
+    return hours_text(value) if metric == "agent_active_hours" else f"{value:,}"
+
+
+def check_agents(browser):
+    """Every number of the page of agents is one of the API, with and without script."""
+    metrics = api(f"orgs/{ORG}/agents/metrics?{RANGE}")["metrics"]
+    check("agents: there are sessions", metrics["agent_sessions"] > 0 and metrics["agent_cost_usd"] > 0, metrics)
+    expected = {metric: agent_value_text(metric, value) for metric, value in metrics.items()}
+    listed = {by: api(f"orgs/{ORG}/agents?by={by}&{RANGE}")["entries"] for by in ("model", "tool")}
+    classes = api(f"orgs/{ORG}/agents/prs?{RANGE}")["classes"]
+    for has_script in (True, False):
+        label = "agents" if has_script else "agents without script"
+        page = browser.open(f"/orgs/{ORG}/agents?{RANGE}&granularity=week", has_script=has_script)
+        rows = page.locator("#use tbody tr").evaluate_all(
+            "rows => rows.map(row => [row.dataset.metric, row.querySelector('td').textContent])"
+        )
+        check(f"{label}: metrics", dict(rows) == expected, f"{rows} are not {expected}")
+        for id, by, metric in (("models", "model", "agent_cost_usd"), ("tools", "tool", "agent_tool_calls")):
+            shown = page.locator(f"#{id} tbody tr").evaluate_all(
+                "rows => rows.map(row => [...row.cells].slice(1).map(it => it.textContent))"
+            )
+            of_api = [agent_value_text(metric, entry["metrics"][metric]) for entry in listed[by]]
+            check(f"{label}: {id}", len(shown) == min(len(of_api), 30) > 0, f"{len(shown)} of {len(of_api)}")
+            column = {"agent_cost_usd": 5, "agent_tool_calls": 0}[metric]
+            texts = sorted(cells[column] for cells in shown)
+            check(f"{label}: numbers of {id}", len(of_api) > 30 or texts == sorted(of_api), f"{texts} {of_api}")
+        shown = page.locator("#pull-requests tbody tr").evaluate_all(
+            "rows => rows.map(row => [row.dataset.class, row.cells[1].textContent, row.cells[2].textContent])"
+        )
+        of_api = [[it["class"], f"{it['prs']:,}", hours_text(it["cycle_time_hours"]["p50"])] for it in classes]
+        check(f"{label}: pull requests", shown == of_api, f"{shown} are not {of_api}")
+        totals = page.locator("#cost .legend strong").all_text_contents()
+        sums = [float(it.replace(",", "").strip("$")) for it in totals]
+        # Each amount is rounded to a cent.
+        is_sum = abs(sum(sums) - metrics["agent_cost_usd"]) <= 0.01 * len(sums) + 0.5 * (max(sums) >= 1000)
+        check(f"{label}: cost by model", is_sum, f"{sums} {metrics['agent_cost_usd']}")
+        page.context.close()
+    page = browser.open(f"/orgs/{ORG}/agents?{RANGE}", has_script=False)
+    page.locator("summary", has_text="Bots").click()
+    page.locator("[data-bots=only]").click()
+    alone = api(f"orgs/{ORG}/agents/metrics?{RANGE}&bots=only")["metrics"]["agent_sessions"]
+    is_shown = page.locator("#use [data-metric=agent_sessions] td").all_text_contents()
+    check("agents: bots", "bots=only" in page.url and is_shown == ([f"{alone:,}"] if alone else []), is_shown)
+    page.context.close()
+    page = browser.open(f"/orgs/{ORG}/agents?{RANGE}&granularity=week")
+    plot = page.locator("#cost .plot")
+    plot.focus()
+    page.keyboard.press("ArrowRight")
+    week = page.locator("#cost .numbers tbody tr").first.locator("th").text_content()
+    output = plot.locator("output").inner_text()
+    check("agents: keyboard in the chart", output.startswith(week) and "$" in output, output)
+    page.context.close()
+
+
+def check_notifications(browser):
+    """The page of notifications has the channels and rules of the configuration, with and without script."""
+    for has_script in (True, False):
+        page = browser.open(f"/orgs/{ORG}/notifications", has_script=has_script)
+        tables = page.locator("table.list")
+        rows = [tables.nth(at).locator("tbody tr").all_inner_texts() for at in range(tables.count())]
+        check("notifications: channels", len(rows[0]) == 1 and "team" in rows[0][0] and "works" in rows[0][0], rows)
+        is_rule = len(rows[1]) == 1 and "task_failed" in rows[1][0] and "web-app" in rows[1][0]
+        check("notifications: rules", is_rule, rows)
+        shown = page.locator("main").inner_text()
+        check("notifications: no message", "No message was sent or refused." in shown, shown)
+        check("notifications: no address", "127.0.0.1" not in shown, shown)
         page.context.close()
 
 
@@ -236,22 +334,29 @@ def check_script(browser):
 
 
 def check_keyboard(browser):
-    page = browser.open(f"/orgs/{ORG}?{RANGE}")
+    for name, path in (("organization", ""), ("agents", "/agents"), ("notifications", "/notifications")):
+        check_tabs(browser, name, f"/orgs/{ORG}{path}?{RANGE}")
+
+
+def check_tabs(browser, name, path, **options):
+    page = browser.open(path, **options)
     page.keyboard.press("Tab")
-    check("skip link", page.evaluate("document.activeElement.className") == "skip")
+    check(f"{name}: skip link", page.evaluate("document.activeElement.className") == "skip")
     page.keyboard.press("Enter")
-    check("skip link leads to the content", page.evaluate("document.activeElement.id") == "main")
+    check(f"{name}: skip link leads to the content", page.evaluate("document.activeElement.id") == "main")
     hidden = []
     for _ in range(40):
         page.keyboard.press("Tab")
         state = page.evaluate(
             """() => { const it = document.activeElement; const box = it.getBoundingClientRect();
             const style = getComputedStyle(it);
-            return [it.outerHTML.slice(0, 80), box.width > 0 && box.height > 0, style.outlineStyle !== 'none']; }"""
+            // After the last element of a short page, the focus is on none.
+            const isShown = box.width > 0 && box.height > 0 && style.outlineStyle !== 'none';
+            return [it.outerHTML.slice(0, 80), isShown || it === document.body]; }"""
         )
-        if not (state[1] and state[2]):
+        if not state[1]:
             hidden.append(state)
-    check("focus is visible", not hidden, hidden[:3])
+    check(f"{name}: focus is visible", not hidden, hidden[:3])
     page.context.close()
 
 
@@ -318,6 +423,7 @@ def check_sign_in(browser):
         check(f"{label}: token in no address", SETTINGS["token"] not in page.url)
         page.get_by_role("button", name="Sign out").click()
         check(f"{label}: signed out", page.locator("#token").count() == 1 and not page.context.cookies())
+        check(f"{label}: language after signing out", page.url.endswith("/sign-in?lang=en"), page.url)
         page.goto(f"{BASE}/orgs/{ORG}")
         check(f"{label}: nothing is shown afterwards", page.locator("#token").count() == 1)
         page.context.close()
@@ -398,10 +504,55 @@ def check_log_of_actions(browser):
     page.context.close()
 
 
+def check_log_of_task(browser):
+    """What a worker prints appears on an open page without a reload, also what comes right before the end."""
+    task = post_as("worker", "/api/v1/request-task", {"worker": "ann"})["task"]
+    claim, fence = f"/api/v1/tasks/{task['claim_id']}", task["fence"]
+    append = lambda *lines: post_as("worker", f"{claim}/log", {"fence": fence, "lines": lines})
+    path = f"/orgs/{ORG}/tasks/{task['claim_id']}"
+    page = sign_in(browser, "viewer", path)
+    options = {"storage_state": page.context.storage_state()}
+    check("task log: no output", "No output yet." in page.locator("main").inner_text())
+    page.evaluate("window.isOpen = true")
+    append("first <b>line</b>", "token ghp_" + "a" * 36)
+    log = page.locator("pre.log")
+    log.wait_for(timeout=30_000)
+    check("task log: lines", log.text_content() == "first <b>line</b>\ntoken [redacted]\n", log.text_content())
+    unscripted = browser.open(path, has_script=False, **options)
+    check("task log without script", "first <b>line</b>" in unscripted.locator("pre.log").text_content())
+    unscripted.context.close()
+    check_tabs(browser, "task log", path, **options)
+
+    result = "https://github.example/octo-demo/web-app/pull/1"
+    append("last line", result)
+    post_as("worker", f"{claim}/complete", {"fence": fence, "result": result})
+    page.locator("[data-live='0']").wait_for(state="attached", timeout=30_000)
+    lines = log.text_content().splitlines()
+    check("task log: last lines", len(lines) == 4 and lines[2] == "last line", lines)
+    check("task log: no reload", page.evaluate("window.isOpen === true"))
+    # A log that has ended is not read again.
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.wait_for_timeout(5_000)
+    check("task log: it ends", not requests and not page.troubles, (requests, page.troubles))
+    page.goto(f"{BASE}/orgs/{ORG}/tasks")
+    completed = page.locator("section", has=page.get_by_role("heading", name="Completed"))
+    completed.get_by_role("link", name="Output").click()
+    check("task log: the link to it", page.locator("pre.log").text_content().splitlines() == lines)
+    page.context.close()
+    check_looks(browser, "task-log", path, **options)
+    unknown = browser.open(f"/orgs/{ORG}/tasks/octo-demo.1.1.1-0123456789ab", **options)
+    shown = unknown.locator("main").inner_text()
+    check("task log: unknown", "There is nothing here that you can see." in shown, shown)
+    unknown.context.close()
+
+
 WALKS = {
     "every view": (
-        check_markup, check_numbers, check_controls, check_script, check_keyboard, check_print, check_views,
+        check_markup, check_numbers, check_agents, check_notifications, check_controls, check_script,
+        check_keyboard, check_print, check_views,
     ),
+    "task log": (check_log_of_task,),
     "large": (check_numbers, check_paging, check_views),
     "sign-in": (check_sign_in,),
     "actions": (check_actions, check_link, check_log_of_actions),

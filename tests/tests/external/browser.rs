@@ -4,13 +4,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use gam_bench::{LakeGenerator, LakeShape, write_snapshots};
-use gam_model::Month;
+use gam_model::{Month, SystemClock};
+use gam_store::RecordStore;
+use gam_store_sql::SqliteStore;
 use gam_tests::action_host::ActionHost;
 use gam_tests::github::writes::WriteDouble;
 use gam_tests::http::get;
 use gam_tests::program::{Sandbox, ServerProcess, binary, run_to_end};
+use gam_work::tasks::Tasks;
+use gam_work::testing::{store_issue, task_issue};
 use serde_json::{Value, json};
 
 use crate::tools::{Tool, root};
@@ -21,8 +27,15 @@ const NEEDS: &[Tool] = &[Tool::Chromium, Tool::Playwright, Tool::AxeCore];
 /// The last day of the sample, so that every run shows the same numbers.
 const LAST_DAY: &str = "2026-11-05";
 
+/// A channel and a rule for the page of notifications. The rule is about what never happens in the sample.
+const NOTIFY: &str = "[[notify.channels]]\nname = \"team\"\ntype = \"slack\"\nurl = \"NOTIFY_TEAM\"\n\
+                      [[notify.rules]]\nkinds = [\"task_failed\"]\nrepositories = [\"web-app\"]\n\
+                      channels = [\"team\"]\n";
+
 fn every_view_works_in_a_browser() {
-    let sandbox = demo();
+    let sandbox = demo().with_variable("NOTIFY_TEAM", "http://127.0.0.1:9/services/secret");
+    std::fs::write(sandbox.dir().join("notify.toml"), NOTIFY).expect("the file is written");
+    sandbox.run(&["config", "set", "notify.toml", "octo-demo"]).expect_status(0);
     walk(
         "every view",
         &sandbox.serve(),
@@ -82,6 +95,35 @@ fn a_merge_is_requested_approved_and_logged_in_a_browser() {
     assert_eq!(host.github.effects()[3..], [2, 2], "both are merged, each once");
 }
 
+/// A worker claims a task and appends to its log, while somebody looks at the log.
+fn the_log_of_a_task_grows_in_a_browser() {
+    let sandbox = demo();
+    store_task(&sandbox.data_dir().join("store.sqlite"));
+    let token = |role: &str| {
+        let created = sandbox.run(&["token", "new", role, "--role", role]).expect_status(0);
+        created.text().trim().to_owned()
+    };
+    let settings = json!({
+        "org": "octo-demo", "since": "2026-10-07", "until": "2026-11-06",
+        "tokens": { "worker": token("worker"), "viewer": token("viewer") },
+    });
+    walk("task log", &sandbox.serve(), settings);
+}
+
+/// Stores an issue that is a task, as the cache of issues does.
+fn store_task(path: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let store = SqliteStore::open(path).await.expect("the store");
+        let records: Arc<dyn RecordStore> = Arc::new(store.clone());
+        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), Arc::new(|_| 0));
+        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
+        let issue = task_issue((7, "web-app"), 1, created_at);
+        store_issue(&*records, &tasks, "octo-demo", &issue, created_at).await;
+        store.close().await;
+    });
+}
+
 /// Returns a sandbox with the sample organization.
 fn demo() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -116,6 +158,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         external_test!(NEEDS, every_view_works_in_a_browser),
         external_test!(NEEDS, an_organization_of_1000_repositories_works_in_a_browser),
         external_test!(NEEDS, people_sign_in_and_out_in_a_browser),
+        external_test!(NEEDS, the_log_of_a_task_grows_in_a_browser),
         external_test!(NEEDS, a_merge_is_requested_approved_and_logged_in_a_browser),
     ]
 }

@@ -229,7 +229,7 @@ pub(crate) fn horizontal_bars(frame: &Frame, unit: Unit, rows: &[NamedValue]) ->
     chart.margin.right += (width_em(&scale.longest_label()) as f32 + 1.0) * LABEL_SIZE;
     chart.series.colors = vec![frame.color(SERIES[0])];
     chart.series.label.font = frame.font(MUTED, LABEL_SIZE);
-    chart.series.label.formatter = format!("{{t}}{}", scale.suffix);
+    chart.series.label.formatter = scale.formatter();
     chart.x_axis = XAxisConfig {
         data: std::mem::take(&mut chart.x_axis.data),
         stroke_color: Color::transparent(),

@@ -9,7 +9,9 @@ use super::finish::Plot;
 use super::palette::{AXIS, GRID, MUTED, SURFACE, TEXT, Token};
 use super::scale::{MAX_VALUE, Scale};
 use super::text::{is_wide, shorten, width_em};
-use super::{Frame, Language, MAX_WIDTH, MIN_WIDTH, Placement, Theme, Unit, format_count, format_hours};
+use super::{
+    Frame, Language, MAX_WIDTH, MIN_WIDTH, Placement, Theme, Unit, format_count, format_dollars, format_hours,
+};
 
 /// The size of labels, in pixels.
 pub(super) const LABEL_SIZE: f32 = 12.0;
@@ -108,7 +110,7 @@ impl Columns<'_> {
             width: Some(y_width),
             split_number: scale.intervals,
             name_gap: 8.0,
-            formatter: Some(for_measuring(&format!("{{t}}{}", scale.suffix))),
+            formatter: Some(for_measuring(&scale.formatter())),
             min: Some(0.0),
             max: Some(scale.max as f32),
             ..YAxisConfig::default()
@@ -220,6 +222,7 @@ pub(super) fn format_value(value: f64, unit: Unit, language: Language) -> String
     match unit {
         Unit::Count => format_count(value),
         Unit::Hours => format_hours(value, language),
+        Unit::Dollars => format_dollars(value),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) use bars::{Bin, NamedValue, activity, distribution, horizontal_bars};
 pub(crate) use finish::{Svg, auto_style_source};
 pub(crate) use lines::durations;
 pub(crate) use metric_titles::{agent_metric_title, duration_names, metric_title};
-pub(crate) use numbers::{format_count, format_hours};
+pub(crate) use numbers::{format_count, format_dollars, format_hours};
 pub(crate) use sparkline::sparkline;
 pub(crate) use time::{Slot, TimeAxis, format_day, format_slot};
 
@@ -73,6 +73,8 @@ pub(crate) enum Unit {
     Count,
     /// Hours. The axis shows minutes, hours or days, as the values need.
     Hours,
+    /// US dollars. The axis shows their sign.
+    Dollars,
 }
 
 /// What every chart has.

@@ -21,6 +21,11 @@ pub(crate) fn format_count(value: f64) -> String {
     text
 }
 
+/// Formats an amount of US dollars: `$12.34`, from 1,000 on without cents.
+pub(crate) fn format_dollars(dollars: f64) -> String {
+    if dollars >= 1_000.0 { format!("${}", format_count(dollars.round())) } else { format!("${dollars:.2}") }
+}
+
 /// Formats a duration in the unit that suits it: minutes below one hour, hours below 48, else days.
 pub(crate) fn format_hours(hours: f64, language: Language) -> String {
     if !hours.is_finite() {

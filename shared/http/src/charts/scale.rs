@@ -7,8 +7,10 @@ use super::{Language, Unit};
 pub(super) struct Scale {
     /// How many of the values' unit one unit of the axis is.
     pub(super) factor: f64,
+    /// What precedes the number in a label.
+    prefix: &'static str,
     /// What follows the number in a label.
-    pub(super) suffix: &'static str,
+    suffix: &'static str,
     /// The end of the axis, in its unit.
     pub(super) max: f64,
     /// The number of intervals.
@@ -32,14 +34,15 @@ impl Scale {
     pub(super) fn new(greatest: f64, unit: Unit, max_intervals: usize, language: Language) -> Self {
         let greatest = if greatest.is_finite() { greatest.clamp(0.0, MAX_VALUE) } else { 0.0 };
         let (factor, suffix) = match unit {
-            Unit::Count => count_unit(greatest, language),
+            Unit::Count | Unit::Dollars => count_unit(greatest, language),
             Unit::Hours => hour_unit(greatest, language),
         };
         let greatest = greatest / factor;
-        let is_fraction_possible = greatest > 0.0 && (factor != 1.0 || unit == Unit::Hours);
+        let is_fraction_possible = greatest > 0.0 && (factor != 1.0 || unit != Unit::Count);
         let min_step = if is_fraction_possible { 0.1 } else { 1.0 };
         let (step, intervals) = ticks(greatest, min_step, max_intervals);
-        Scale { factor, suffix, max: step * intervals as f64, intervals }
+        let prefix = if unit == Unit::Dollars { "$" } else { "" };
+        Scale { factor, prefix, suffix, max: step * intervals as f64, intervals }
     }
 
     /// Returns the longest label, for the width of the axis.
@@ -48,7 +51,12 @@ impl Scale {
         let decimals = usize::from(step.fract() != 0.0);
         let number =
             if decimals == 0 { super::format_count(self.max) } else { format!("{:.1}", self.max - step) };
-        format!("{number}{}", self.suffix)
+        format!("{}{number}{}", self.prefix, self.suffix)
+    }
+
+    /// Returns the template of labels. The charts crate replaces `{t}` by the number.
+    pub(super) fn formatter(&self) -> String {
+        format!("{}{{t}}{}", self.prefix, self.suffix)
     }
 }
 

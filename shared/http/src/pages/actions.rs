@@ -16,6 +16,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::format;
+use super::request::Params;
 use super::shell::{Page, Section, render, respond};
 use super::tables::{Head, list_panel};
 use super::view::View;
@@ -83,7 +84,7 @@ pub(super) async fn handle(
     let actions = match work {
         Some(Extension(work)) => {
             let is_visible = |action: &Action| action.is_in(&principal.scope);
-            let filter = ActionFilter::default();
+            let filter = ActionFilter { state: view.params.action_state, ..ActionFilter::default() };
             Some(work.actions.list(&key, &filter, is_visible, MAX_ACTIONS, None).await?)
         }
         None => None,
@@ -104,7 +105,7 @@ pub(super) async fn decide(
         id.ok_or_else(|| ApiError::not_found("there is no such action: open the page of actions again"))?;
     work.actions.decide(&principal, &id, &hash, &choice.into()).await?;
     tracing::debug!(action = %id, "decided on the page");
-    Ok(view.go_to(&["orgs", &path.org, "actions"]))
+    Ok(view.go_to(link(&view, &path.org, &[])))
 }
 
 /// What the form that requests a merge sends.
@@ -133,7 +134,7 @@ pub(super) async fn request_merge(
     let new = NewAction { org, repo, request, key: Some(form.key) };
     let submitted = work.actions.submit(&principal, &new).await?;
     tracing::debug!(action = %submitted.action.id, "requested on the page");
-    Ok(view.go_to(&["orgs", &display, "actions"]))
+    Ok(view.go_to(view.link(&["orgs", &display, "actions"])))
 }
 
 /// `listed` is `None` if this server has no actions.
@@ -145,6 +146,9 @@ fn page(view: &View, org: &str, listed: Option<&ActionPage>, principal: &Princip
         Some(page) if page.next.is_some() => {
             Some(fill(words.more_actions, &[("n", &format::count(actions.len() as u64))]))
         }
+        Some(_) if actions.is_empty() && view.params.action_state.is_some() => {
+            Some(words.no_actions_of_state.to_owned())
+        }
         Some(_) if actions.is_empty() => Some(words.no_actions.to_owned()),
         Some(_) => None,
     };
@@ -152,6 +156,7 @@ fn page(view: &View, org: &str, listed: Option<&ActionPage>, principal: &Princip
     let body = html! {
         h1 { (words.actions) }
         @if may_request { (merge_form(view, org)) }
+        @if listed.is_some() { (states(view)) }
         div.panels data-live=(POLL_SECONDS) {
             @if let Some(note) = note { p.note { (note) } }
             @for state in STATES {
@@ -162,6 +167,36 @@ fn page(view: &View, org: &str, listed: Option<&ActionPage>, principal: &Princip
     };
     let title = format!("{} · {org}", words.actions);
     respond(view, StatusCode::OK, Page { title: &title, org: Some((org, Section::Actions)), body })
+}
+
+/// Returns the link to the page, or to what is below it, with the state that the page shows.
+fn link(view: &View, org: &str, rest: &[&str]) -> String {
+    let params = Params { action_state: view.params.action_state, ..view.params.carried() };
+    view.link_with(&[&["orgs", org, "actions"], rest].concat(), &params)
+}
+
+/// The states to choose from. The page shows the newest actions, so an old one can only be found by its state.
+fn states(view: &View) -> Markup {
+    let words = view.words;
+    let text = |state: Option<ActionState>| state.map_or(words.log_all, |state| state_title(words, state));
+    html! {
+        div.controls {
+            div.choices {
+                details.menu {
+                    summary { (words.action_state) ": " (text(view.params.action_state)) }
+                    ul {
+                        @for state in std::iter::once(None).chain(STATES.map(Some)) {
+                            @let is_shown = state == view.params.action_state;
+                            li {
+                                a href=(view.here(|params| params.action_state = state))
+                                    aria-current=[is_shown.then_some("true")] { (text(state)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn section(view: &View, org: &str, state: ActionState, actions: &[&Action], principal: &Principal) -> Markup {
@@ -213,7 +248,7 @@ fn can_decide(action: &Action, principal: &Principal) -> bool {
 
 fn decision_form(view: &View, org: &str, action: &Action) -> Markup {
     html! {
-        form.decision method="post" action=(view.link(&["orgs", org, "actions", &action.id.to_string(), "decide"])) {
+        form.decision method="post" action=(link(view, org, &[&action.id.to_string(), "decide"])) {
             input type="hidden" name="hash" value=(action.content_hash());
             (decision_buttons(view))
         }

@@ -16,7 +16,7 @@ use super::shell::{Page, Section, render, respond};
 use super::tables::{Head, scrolled_table};
 use super::view::View;
 use super::words::fill;
-use crate::charts::{self, NamedSeries, Slot, TimeAxis, Unit, format_count};
+use crate::charts::{self, NamedSeries, Slot, TimeAxis, Unit, format_dollars};
 use crate::error::ApiError;
 use crate::params::SubjectPath;
 
@@ -112,13 +112,9 @@ fn value(view: &View, name: &str, value: Option<AgentMetricValue>) -> String {
         (name, AgentMetricValue::Number(Some(share))) if name.ends_with("_rate") => {
             format::percent(share, view.language)
         }
-        ("agent_cost_usd", AgentMetricValue::Number(Some(dollars))) => dollars_text(dollars),
+        ("agent_cost_usd", AgentMetricValue::Number(Some(dollars))) => format_dollars(dollars),
         (_, AgentMetricValue::Number(hours)) => format::hours(hours, view.language),
     }
-}
-
-fn dollars_text(dollars: f64) -> String {
-    if dollars >= 1_000.0 { format!("${}", format_count(dollars.round())) } else { format!("${dollars:.2}") }
 }
 
 /// The name of a metric on the page.
@@ -199,7 +195,7 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
         .map(|(at, named)| LegendEntry {
             class: if others && at + 1 == series.len() { "other".to_owned() } else { format!("s{}", at + 1) },
             name: named.name.clone(),
-            total: dollars_text(named.values.iter().flatten().sum()),
+            total: format_dollars(named.values.iter().flatten().sum()),
             link: None,
         })
         .collect();
@@ -219,11 +215,11 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
             title: words.agents_cost_by_model,
             choices: html! {},
             chart: &|frame| {
-                charts::activity(frame, &time, Unit::Count, &series, others.then_some(words.other))
+                charts::activity(frame, &time, Unit::Dollars, &series, others.then_some(words.other))
             },
             legend: legend(&entries),
             note: html! { (partial_note(view, &time)) p.note { (words.agents_cost_note) } },
-            table: slots_table(view, words.agents_cost_by_model, &time, &series, &dollars_text),
+            table: slots_table(view, words.agents_cost_by_model, &time, &series, &format_dollars),
             api: Some(api),
         },
     )
@@ -299,7 +295,7 @@ fn prs_panel(view: &View, board: &AgentsBoard) -> Markup {
     };
     let cost = |value: AgentMetricValue| match value {
         AgentMetricValue::Distribution { count, p50: Some(dollars), .. } => {
-            format!("{} ({})", dollars_text(dollars), format::count(count))
+            format!("{} ({})", format_dollars(dollars), format::count(count))
         }
         _ => format::NONE.to_owned(),
     };

@@ -7,6 +7,7 @@ use chrono::{Datelike, Days, Months, NaiveDate};
 use gam_model::period::{FIRST_DAY, LAST_DAY};
 use gam_model::{Grain, LogPosition, Month, Range};
 use gam_query::{BotFilter, SortDirection};
+use gam_work::actions::ActionState;
 
 use super::format::encode;
 use crate::charts::Language;
@@ -169,6 +170,8 @@ pub(super) struct Params {
     pub(super) link: String,
     /// With which append the page of a task's log begins; 0 on other pages.
     pub(super) from: u64,
+    /// The state of the actions on their page; all states if it is `None`.
+    pub(super) action_state: Option<ActionState>,
     /// What the page of the audit log shows; all of it on other pages.
     pub(super) log: LogSelection,
 }
@@ -203,6 +206,7 @@ impl Default for Params {
             next: String::new(),
             link: String::new(),
             from: 0,
+            action_state: None,
             log: LogSelection::default(),
         }
     }
@@ -263,6 +267,7 @@ impl Params {
                 "next" => params.next = value.to_owned(),
                 "link" => params.link = value.to_owned(),
                 "from" => params.from = required(name, value, value.parse().ok())?,
+                "state" => params.action_state = Some(required(name, value, ActionState::parse(value))?),
                 "org" => params.log.org = Some(value.to_owned()),
                 "kind" => params.log.kind = Some(value.to_owned()),
                 "before" => params.log.before = Some(required(name, value, LogPosition::parse(value))?),
@@ -376,6 +381,11 @@ impl Params {
         add("next", !self.next.is_empty(), self.next.clone());
         add("link", !self.link.is_empty(), self.link.clone());
         add("from", self.from != default.from, self.from.to_string());
+        add(
+            "state",
+            self.action_state.is_some(),
+            self.action_state.map_or("", ActionState::as_str).to_owned(),
+        );
         let LogSelection { org, kind, before } = self.log.clone();
         pairs.extend(org.map(|org| ("org", org)));
         pairs.extend(kind.map(|kind| ("kind", kind)));
@@ -468,6 +478,7 @@ mod tests {
             "lang=ja&next=%2Forgs",
             "theme=dark&link=eyJ-_.x",
             "from=12",
+            "lang=ja&state=waiting",
             "org=_&kind=token_created&before=3.17",
         ] {
             let params = parse(query);
@@ -480,7 +491,7 @@ mod tests {
     fn unknown_and_empty_parameters_are_dropped() {
         assert_eq!(parse("utm_source=x&q=&since=&theme=pink"), Params::default());
         assert!(Params::parse(&"/x?since=2026-02-30".parse().unwrap()).is_err());
-        for invalid in ["bots=no", "from=-1", "from=x", "before=x"] {
+        for invalid in ["bots=no", "from=-1", "from=x", "before=x", "state=x"] {
             assert!(Params::parse(&format!("/x?{invalid}").parse().unwrap()).is_err(), "{invalid}");
         }
     }

@@ -185,7 +185,9 @@ fn themes(view: &View) -> Markup {
 fn sign_out(view: &View) -> Markup {
     html! {
         @if view.has_token {
-            form.sign-out method="post" action={ (view.root) "sign-out" } { button { (view.words.sign_out) } }
+            form.sign-out method="post" action={ (view.root) "sign-out" (view.appearance()) } {
+                button { (view.words.sign_out) }
+            }
         }
     }
 }

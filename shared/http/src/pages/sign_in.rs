@@ -17,7 +17,7 @@ pub(crate) fn page(view: &View, status: StatusCode, next: &str, is_refused: bool
             @if is_refused {
                 p #refusal role="alert" { strong { (words.token_refused) } " " (words.token_refused_why) }
             }
-            form method="post" action="sign-in" {
+            form method="post" action={ "sign-in" (view.appearance()) } {
                 input type="hidden" name="next" value=(next);
                 label for="token" { (words.access_token) }
                 input #token name="token" type="password" required autofocus autocomplete="current-password"
@@ -25,7 +25,7 @@ pub(crate) fn page(view: &View, status: StatusCode, next: &str, is_refused: bool
                 button { (words.sign_in) }
             }
             p.note { (words.token_made_by) }
-            p.note { (words.signed_in_already) " " a href=(relative(next)) { (words.go_on) } }
+            p.note { (words.signed_in_already) " " a href=(relative(&view.dress(next))) { (words.go_on) } }
         }
     };
     let mut response = respond(view, status, Page { title: words.sign_in, org: None, body });

@@ -10,6 +10,7 @@ use gam_model::{Grain, Range};
 use gam_query::QueryPorts;
 
 use super::format::encode;
+use super::log::LOG_PATH;
 use super::request::{Params, Theme, language_name, preferred_language};
 use super::words::Words;
 use crate::charts::Language;
@@ -85,6 +86,28 @@ impl View {
         self
     }
 
+    /// Returns the query string with the language and the theme that the address sets; empty if it sets none.
+    pub(crate) fn appearance(&self) -> String {
+        let Params { language, theme, .. } = self.params;
+        query_of(&Params { language, theme, ..Params::default() })
+    }
+
+    /// Returns the address of another page with the language and the theme that this address sets. The address of another
+    /// route stays as it is, because the API refuses unknown parameters.
+    pub(crate) fn dress(&self, path_and_query: &str) -> String {
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let own = self.appearance();
+        let is_page = path == "/" || path == LOG_PATH || path.starts_with("/orgs/");
+        if !is_page || own.is_empty() {
+            return path_and_query.to_owned();
+        }
+        let own: Vec<&str> = own.trim_start_matches('?').split('&').collect();
+        let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+        let is_kept = |pair: &&str| !pair.is_empty() && own.iter().all(|it| name(it) != name(pair));
+        let pairs: Vec<&str> = query.split('&').filter(is_kept).chain(own.iter().copied()).collect();
+        format!("{path}?{}", pairs.join("&"))
+    }
+
     /// Returns where the page for signing in leads to, as its address says.
     pub(crate) fn next(&self) -> &str {
         &self.params.next
@@ -98,8 +121,7 @@ impl View {
     /// Returns the link to another page of this router, with these parameters.
     pub(super) fn link_with(&self, segments: &[&str], params: &Params) -> String {
         let path: Vec<String> = segments.iter().map(|segment| encode(segment)).collect();
-        let query = params.query();
-        format!("{}{}{}", self.root, path.join("/"), if query == "?" { "" } else { &query })
+        format!("{}{}{}", self.root, path.join("/"), query_of(params))
     }
 
     /// Returns the link to this page with other parameters.
@@ -107,10 +129,9 @@ impl View {
         self.params.with(change).query()
     }
 
-    /// Returns the redirect from a form to another page of this router, with the parameters that pages share.
-    pub(super) fn go_to(&self, segments: &[&str]) -> Response {
-        let headers =
-            [(header::LOCATION, self.link(segments)), (header::CACHE_CONTROL, "no-store".to_owned())];
+    /// Returns the redirect from a form to another page of this router, by its link.
+    pub(super) fn go_to(&self, link: String) -> Response {
+        let headers = [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".to_owned())];
         (StatusCode::SEE_OTHER, headers).into_response()
     }
 
@@ -131,6 +152,12 @@ impl View {
         let range = self.params.days(today)?;
         Ok((today, range, self.params.grain(range)))
     }
+}
+
+/// Returns the query string with `?`; empty without parameters.
+fn query_of(params: &Params) -> String {
+    let query = params.query();
+    if query == "?" { String::new() } else { query }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for View {

@@ -297,6 +297,7 @@ words! {
     message_refused: "refused: {x}", "拒否: {x}";
     actions: "Actions", "アクション";
     no_actions: "No actions yet. They are requested with the API.", "アクションはまだありません。APIから実行を依頼できます。";
+    no_actions_of_state: "No action is in this state.", "この状態のアクションはありません。";
     more_actions: "These are the newest {n} actions. The API lists all of them.", "最新の{n}件のアクションを表示しています。すべてのアクションはAPIで取得できます。";
     action: "Action", "アクション";
     action_create_issue: "Create an issue", "Issueの作成";

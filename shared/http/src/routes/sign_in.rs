@@ -64,7 +64,7 @@ async fn sign_in(
     match access.sign_in(token.trim()).await {
         Ok(expires_at) => {
             let max_age = max_age_seconds(expires_at, ports.clock.now());
-            Ok(with_cookie(go_to(next), token.trim(), max_age, is_encrypted(&headers)))
+            Ok(with_cookie(go_to(&view.dress(next)), token.trim(), max_age, is_encrypted(&headers)))
         }
         Err(error) if error.is_unauthorized() => {
             access.count_refusal(None, RouteClass::Public).await;
@@ -77,8 +77,9 @@ async fn sign_in(
     }
 }
 
-async fn sign_out(_: FromOwnPage, headers: HeaderMap) -> Response {
-    with_cookie(go_to(LOCATION_OF_SIGN_IN), "", 0, is_encrypted(&headers))
+async fn sign_out(_: FromOwnPage, headers: HeaderMap, view: View) -> Response {
+    let location = format!("{LOCATION_OF_SIGN_IN}{}", view.appearance());
+    with_cookie(go_to(&location), "", 0, is_encrypted(&headers))
 }
 
 /// Returns `next` if it is a path on this server, and `/` otherwise: a link to the page must not lead elsewhere.

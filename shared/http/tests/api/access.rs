@@ -10,6 +10,7 @@ use gam_http::{AccessControl, AllowedHosts, AllowedOrigins, RequestRate, TokenSo
 use gam_model::Clock;
 use gam_store::{NameEntry, NameKind, NameStore, RecordKind, RecordRange, RecordStore};
 
+use crate::pages::{attributes, resolve};
 use crate::support::{
     ApiResponse, SettableClock, TestData, acme, get, get_json, log_lines, log_lines_with, send, send_form,
     send_json, with_names,
@@ -353,6 +354,43 @@ async fn a_browser_signs_in_and_out() {
 
     guarded.tokens.revoke("viewer", "local").await.expect("it is revoked");
     assert_unauthorized(&send(&api, Method::GET, METRICS_OF_ACME, &headers).await);
+}
+
+#[tokio::test]
+async fn language_and_theme_are_kept_when_a_browser_signs_out_and_in() {
+    let guarded = Guarded::new().await;
+    let api = guarded.api();
+    let token = guarded.viewer().await;
+    let authorization = format!("Bearer {token}");
+    let path = "/orgs/acme/repos?since=2024-03-01&lang=ja&theme=dark";
+    let page = send(&api, Method::GET, path, &[("authorization", &authorization)]).await;
+    let form = |path: &str, html: &str, name: &str| {
+        let action = attributes(html, "action").into_iter().find(|action| action.contains(name));
+        resolve(path, &action.expect("a form"))
+    };
+    let sign_out = form(path, page.text(), "sign-out");
+    let signed_out = send_form(&api, &sign_out, &[SAME_ORIGIN], "").await;
+    let sign_in = resolve(&sign_out, signed_out.header("location"));
+    assert_eq!(sign_in, "/sign-in?lang=ja&theme=dark");
+    let page = get(&api, &sign_in).await;
+    assert!(page.text().contains("<html lang=\"ja\" data-theme=\"dark\">"), "{}", page.text());
+
+    let sign_in = form(&sign_in, page.text(), "sign-in");
+    for (next, location) in [
+        ("/", "./?lang=ja&theme=dark"),
+        ("/orgs/acme?since=2024-03-01&lang=en&q=x", "./orgs/acme?since=2024-03-01&q=x&lang=ja&theme=dark"),
+        ("/log?org=acme", "./log?org=acme&lang=ja&theme=dark"),
+        // It takes no such parameters.
+        ("/api/v1/orgs", "./api/v1/orgs"),
+    ] {
+        let next = next.replace('&', "%26");
+        let signed_in =
+            send_form(&api, &sign_in, &[SAME_ORIGIN], &format!("token={token}&next={next}")).await;
+        assert_eq!((signed_in.status.as_u16(), signed_in.header("location")), (303, location));
+    }
+    // An address without language and theme leads on without them.
+    let signed_in = send_form(&api, "/sign-in", &[SAME_ORIGIN], &format!("token={token}&next=/log")).await;
+    assert_eq!(signed_in.header("location"), "./log");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use gam_work::actions::*;
 use gam_work::testing::store_action;
 use serde_json::{Value, json};
 
+use crate::pages::{attributes, resolve};
 use crate::support::{ApiResponse, SettableClock, TestData, acme, get, send, send_form, send_json};
 
 pub(crate) const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
@@ -235,6 +236,38 @@ async fn the_page_says_if_it_does_not_show_all_actions() {
     assert!(!is_cut().await);
     store_action(&*host.data.store, "acme.1700000000200.0123456789abcdef", host.actions.now()).await;
     assert!(is_cut().await);
+}
+
+#[tokio::test]
+async fn an_old_action_that_waits_is_found_by_its_state() {
+    let host = Host::new().await;
+    let operator = host.token("operator", Role::Operator, Scope::All).await;
+    let approver = host.token("approver", Role::Approver, Scope::All).await;
+    let waiting = host.post("/create-comment", &operator, comment("acme/site")).await.json();
+    let (id, hash) = (waiting["data"]["action"].as_str(), waiting["data"]["hash"].as_str());
+    let (id, hash) = (id.expect("an id"), hash.expect("a hash"));
+    let time = id.split('.').nth(1).and_then(|time| time.parse::<u64>().ok()).expect("a time");
+    for number in 1..=200 {
+        let newer = format!("acme.{}.0123456789abcdef", time + number);
+        store_action(&*host.data.store, &newer, host.actions.now()).await;
+    }
+    let newest = host.get("/orgs/acme/actions", &approver).await;
+    assert!(!newest.text().contains(id), "{}", newest.text());
+    let page = "/orgs/acme/actions?lang=en&state=waiting";
+    assert!(attributes(newest.text(), "href").contains(&"?state=waiting".to_owned()), "{}", newest.text());
+    let shown = host.get(page, &approver).await;
+    let form = attributes(shown.text(), "action").into_iter().find(|form| form.contains(id)).expect("a form");
+    assert!(!shown.text().contains("<h2>Done</h2>"), "{}", shown.text());
+
+    // The page after the decision shows the same state.
+    let headers = [SAME_ORIGIN, ("authorization", approver.as_str())];
+    let decide = resolve(page, &form);
+    let decided = send_form(&host.api, &decide, &headers, &format!("hash={hash}&decision=approve")).await;
+    assert_eq!(decided.status, 303, "{}", decided.text());
+    assert_eq!(resolve(&decide, decided.header("location")).to_lowercase(), page);
+    let empty = host.get(page, &approver).await;
+    assert!(empty.text().contains("No action is in this state."), "{}", empty.text());
+    assert_eq!(host.get("/orgs/acme/actions?state=x", &approver).await.status, 400);
 }
 
 #[tokio::test]

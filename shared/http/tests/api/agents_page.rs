@@ -73,6 +73,23 @@ fn costs_of_page(html: &str) -> Vec<(String, f64)> {
     names.iter().enumerate().map(|(column, name)| (name.clone(), sum(column))).collect()
 }
 
+/// The axis of costs says that they are dollars, on the page and in the chart of the API.
+#[tokio::test]
+async fn the_axis_of_costs_is_in_dollars() {
+    let api = data().await.api();
+    let page = get(&api, PAGE).await;
+    let figure = page.text().split("id=\"cost\"").nth(1).and_then(|rest| rest.split("</figure>").next());
+    let chart = "/api/v1/orgs/acme/charts/agent_cost_usd.svg?since=2024-03-01&until=2024-03-11";
+    let alone = get(&api, chart).await;
+    assert_eq!(alone.status, 200, "{alone:?}");
+    for svg in [figure.expect("a chart"), alone.text()] {
+        let labels: Vec<&str> =
+            svg.split("<text").skip(1).filter_map(|rest| rest.split(['>', '<']).nth(1)).collect();
+        assert!(labels.contains(&"$0"), "{labels:?}");
+        assert!(labels.iter().filter(|label| label.starts_with('$')).count() > 2, "{labels:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_chart_of_costs_links_to_the_same_numbers() {
     let api = data().await.api();

@@ -89,7 +89,7 @@ proptest! {
     #[test]
     fn charts_over_time_are_valid(
         frame in any_frame(),
-        unit in prop::sample::select(vec![Unit::Count, Unit::Hours]),
+        unit in prop::sample::select(vec![Unit::Count, Unit::Hours, Unit::Dollars]),
         (time, series) in any_series().prop_flat_map(|(length, series)| (any_time(length), Just(series))),
     ) {
         let other = series.last().map(|it| it.name.clone());

@@ -204,7 +204,8 @@ impl ChartSeries {
             // Without calls there is no share. A line can have gaps.
             AgentAggregation::Rate(..) => (ChartForm::Lines(Unit::Count), 100.0),
             AgentAggregation::Hours(_) => (ChartForm::Bars(Unit::Hours), 1.0),
-            AgentAggregation::Count(_) | AgentAggregation::Dollars(_) | AgentAggregation::DistinctMembers => {
+            AgentAggregation::Dollars(_) => (ChartForm::Bars(Unit::Dollars), 1.0),
+            AgentAggregation::Count(_) | AgentAggregation::DistinctMembers => {
                 (ChartForm::Bars(Unit::Count), 1.0)
             }
         };
