@@ -109,7 +109,7 @@ impl PushedSessionEvent {
                 return invalid(format!("`{name}` is before {FIRST_TIME} or in the future: check the clock"));
             }
         }
-        match self.facts.check(self.kind) {
+        match self.facts.check(self.kind, self.occurred_at) {
             Ok(()) => Ok(()),
             Err(what) => invalid(what),
         }
