@@ -377,3 +377,24 @@ async fn a_laptop_pushes_sessions_to_a_server_that_is_away_at_first() {
     let state = fs::read_to_string(laptop.join("ingested-sessions.json")).unwrap();
     assert!(state.contains("read_again_at"), "what was refused is sent again: {state}");
 }
+
+#[tokio::test]
+async fn a_hook_does_not_wait_for_a_server_that_is_away() {
+    // It is fine if another test has installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("s1.jsonl"), response_line(1)).unwrap();
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let words = ["ingest", "sessions", logs.to_str().unwrap(), "--org", ORG, "--repo", "web-app"];
+    let (session, CliCommand::Ingest(args)) =
+        session(dir.path(), &[&words[..], &["--push", &url, "--auto"]].concat())
+    else {
+        panic!("it is not ingest")
+    };
+    let run = tokio::time::timeout(Duration::from_secs(15), ingest::run(Ok(session), args));
+    assert_eq!(run.await.expect("it repeats nothing").unwrap(), Exit::Success);
+    let log = fs::read_to_string(dir.path().join("ingest.log")).unwrap();
+    assert!(log.contains("cannot reach"), "{log}");
+}
