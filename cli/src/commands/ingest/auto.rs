@@ -10,7 +10,7 @@ use std::time::Duration;
 use gam_model::{Clock as _, SystemClock};
 
 use super::SessionsArgs;
-use super::sessions::{Ingestion, ingest, pusher};
+use super::sessions::{Ingestion, RunMode, ingest, pusher};
 use crate::error::{failure, one_line};
 use crate::exit::Exit;
 use crate::format::{duration, utc};
@@ -36,7 +36,7 @@ pub(super) async fn run(session: anyhow::Result<CliSession>, args: &SessionsArgs
     let has_object = tokio::task::spawn_blocking(read_stdin).await.unwrap_or(false);
     let ingestion = async {
         let mut pusher = pusher(&session, args)?;
-        let ingestion = ingest(&session, args, pusher.as_mut(), false);
+        let ingestion = ingest(&session, args, pusher.as_mut(), RunMode { can_wait: false, merges: true });
         if args.push.is_none() {
             return ingestion.await;
         }

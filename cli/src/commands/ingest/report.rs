@@ -43,6 +43,8 @@ pub(super) struct IngestOutcome {
     pub(super) left_out: Vec<(LeftOut, usize)>,
     /// Number of events that a server refused, by reason.
     pub(super) refused: BTreeMap<Refusal, usize>,
+    /// Whether the events are in the inbox of the lake, and a later run merges them.
+    pub(super) is_merge_due: bool,
     /// What became of the events in the lake.
     pub(super) merged: SessionsReport,
     /// How long reading took.
@@ -172,6 +174,7 @@ fn summary(args: &SessionsArgs, outcome: &IngestOutcome) -> String {
                 _ => format!("the server has {} and refused {refused}", counts.all().saturating_sub(refused)),
             }
         }
+        None if outcome.is_merge_due => "they count within a minute".to_owned(),
         None => format!("{rows} changed in {months}"),
     };
     format!(
