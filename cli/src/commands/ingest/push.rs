@@ -131,9 +131,9 @@ impl PushClient {
     }
 }
 
-/// Returns whether a server that answers this way asks for the same request later.
+/// Returns whether the same request can succeed later: the server asks for it, or a proxy does not reach the server.
 fn may_repeat(status: u16, retry_after: Option<Duration>) -> bool {
-    status == 429 || ((500..600).contains(&status) && retry_after.is_some())
+    matches!(status, 429 | 502 | 504) || ((500..600).contains(&status) && retry_after.is_some())
 }
 
 /// Checks that an answer says of each event what became of it. Something else than this API may have answered.
