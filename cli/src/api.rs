@@ -40,6 +40,13 @@ pub(crate) struct PostAnswer {
     pub(crate) refusal: Option<anyhow::Error>,
 }
 
+/// Why what was sent has no answer.
+pub(crate) struct PostFailure {
+    pub(crate) error: anyhow::Error,
+    /// Whether the server was away, so that the same request can succeed later.
+    pub(crate) is_transient: bool,
+}
+
 impl ApiClient {
     /// Creates a client of the server that the settings name, or of the local store.
     ///
@@ -91,11 +98,24 @@ impl ApiClient {
     /// # Errors
     /// If the server cannot be reached, or does not answer like this API.
     pub(crate) async fn post(&self, path: &[&str], body: &Value) -> anyhow::Result<PostAnswer> {
+        self.try_post(path, body).await.map_err(|failure| failure.error)
+    }
+
+    /// As [`ApiClient::post`], and says whether the same request can succeed later.
+    ///
+    /// # Errors
+    /// As [`ApiClient::post`].
+    pub(crate) async fn try_post(&self, path: &[&str], body: &Value) -> Result<PostAnswer, PostFailure> {
         if self.store.is_some() {
-            return Err(usage_error("there is no server: name it with --api"));
+            let error = usage_error("there is no server: name it with --api");
+            return Err(PostFailure { error, is_transient: false });
         }
         let error = self.error();
-        let answer = self.client.post(path, body).await.map_err(&error)?;
+        let answer = self.client.post(path, body).await.map_err(|failure| {
+            let is_transient =
+                matches!(failure, ClientError::Unreachable { .. } | ClientError::Interrupted { .. });
+            PostFailure { error: error(failure), is_transient }
+        })?;
         let refusal =
             answer.problem.map(|problem| error(ClientError::Problem { status: answer.status, problem }));
         let retry_after = answer.retry_after.map(|pause| pause.min(MAX_RETRY_AFTER));

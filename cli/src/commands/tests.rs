@@ -248,12 +248,19 @@ async fn pruning_deletes_only_logs_of_which_everything_is_in_the_lake() {
     let logs = dir.join("logs");
     fs::create_dir(&logs).unwrap();
     let unknown = "{\"type\":\"wiki\",\"version\":\"3.0.0\"}\n";
+    let write_old = |name: &str, text: &str| {
+        let path = logs.join(name);
+        fs::write(&path, text).unwrap();
+        let file = fs::File::options().write(true).open(path).unwrap();
+        let two_days = Duration::from_secs(2 * 24 * 60 * 60);
+        file.set_modified(file.metadata().unwrap().modified().unwrap() - two_days).unwrap();
+    };
     let line = response_line(3);
     let foreign = line.replace("/nowhere", "/elsewhere");
-    fs::write(logs.join("whole.jsonl"), response_line(1)).unwrap();
-    fs::write(logs.join("unknown.jsonl"), format!("{}{unknown}", response_line(2))).unwrap();
-    fs::write(logs.join("torn.jsonl"), format!("{line}{}", &line[..line.len() / 2])).unwrap();
-    fs::write(logs.join("foreign.jsonl"), foreign).unwrap();
+    write_old("whole.jsonl", &response_line(1));
+    write_old("unknown.jsonl", &format!("{}{unknown}", response_line(2)));
+    write_old("torn.jsonl", &format!("{line}{}", &line[..line.len() / 2]));
+    write_old("foreign.jsonl", &foreign);
     let prune = async |more: &[&str]| {
         let words = ["ingest", "prune", logs.to_str().unwrap(), "--org", ORG];
         let (session, CliCommand::Ingest(args)) = session(dir, &[&words[..], more].concat()) else {
@@ -267,8 +274,14 @@ async fn pruning_deletes_only_logs_of_which_everything_is_in_the_lake() {
         names.sort();
         names
     };
+    let words = ["ingest", "prune", "--org", ORG, "--older-than", "23h", "--yes"];
+    let (session_of_today, CliCommand::Ingest(args)) = session(dir, &words) else {
+        panic!("it is not ingest")
+    };
+    let error = ingest::run(Ok(session_of_today), args).await.expect_err("sessions of today go on");
+    assert_eq!(exit_status(&error), Exit::Usage);
     let all = ["foreign.jsonl", "torn.jsonl", "unknown.jsonl", "whole.jsonl"];
-    assert_eq!(prune(&["--older-than", "0s", "--yes"]).await, all, "nothing was ingested");
+    assert_eq!(prune(&["--older-than", "1d", "--yes"]).await, all, "nothing was ingested");
     let ingest_sessions = async |rule: &str, more: &[&str]| {
         let words =
             ["ingest", "sessions", logs.to_str().unwrap(), "--org", ORG, "--member", "ann", "--repo", rule];
@@ -278,19 +291,19 @@ async fn pruning_deletes_only_logs_of_which_everything_is_in_the_lake() {
         ingest::run(Ok(session), args).await.unwrap();
     };
     ingest_sessions("/nowhere=web-app", &[]).await;
-    assert_eq!(prune(&["--older-than", "0s"]).await, all, "--yes is missing");
+    assert_eq!(prune(&["--older-than", "1d"]).await, all, "--yes is missing");
     assert_eq!(prune(&["--yes"]).await, all, "they are new");
     // The lake has lost the rows, and the state does not know.
     fs::rename(dir.join("lake/sessions"), dir.join("away")).unwrap();
-    assert_eq!(prune(&["--older-than", "0s", "--yes"]).await, all);
+    assert_eq!(prune(&["--older-than", "1d", "--yes"]).await, all);
     fs::rename(dir.join("away"), dir.join("lake/sessions")).unwrap();
     let archive = dir.join("archive");
-    let archived = ["--older-than", "0s", "--yes", "--archive", archive.to_str().unwrap()];
+    let archived = ["--older-than", "1d", "--yes", "--archive", archive.to_str().unwrap()];
     assert_eq!(prune(&archived).await, all[..3]);
     let copy = archive.join(logs.strip_prefix("/").unwrap()).join("whole.jsonl");
     assert_eq!(fs::read_to_string(&copy).unwrap(), response_line(1));
     // Another log of the same name does not replace the archived one.
-    fs::write(logs.join("whole.jsonl"), response_line(4)).unwrap();
+    write_old("whole.jsonl", &response_line(4));
     assert_eq!(prune(&archived).await.len(), 4, "it is not ingested yet");
     ingest_sessions("/nowhere=web-app", &[]).await;
     assert_eq!(prune(&archived).await, all[..3]);
@@ -363,4 +376,25 @@ async fn a_laptop_pushes_sessions_to_a_server_that_is_away_at_first() {
     assert!(!laptop.join("lake").exists() && !laptop.join("store.sqlite").exists());
     let state = fs::read_to_string(laptop.join("ingested-sessions.json")).unwrap();
     assert!(state.contains("read_again_at"), "what was refused is sent again: {state}");
+}
+
+#[tokio::test]
+async fn a_hook_does_not_wait_for_a_server_that_is_away() {
+    // It is fine if another test has installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("s1.jsonl"), response_line(1)).unwrap();
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let words = ["ingest", "sessions", logs.to_str().unwrap(), "--org", ORG, "--repo", "web-app"];
+    let (session, CliCommand::Ingest(args)) =
+        session(dir.path(), &[&words[..], &["--push", &url, "--auto"]].concat())
+    else {
+        panic!("it is not ingest")
+    };
+    let run = tokio::time::timeout(Duration::from_secs(15), ingest::run(Ok(session), args));
+    assert_eq!(run.await.expect("it repeats nothing").unwrap(), Exit::Success);
+    let log = fs::read_to_string(dir.path().join("ingest.log")).unwrap();
+    assert!(log.contains("cannot reach"), "{log}");
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use gam_collect::reconcile::is_due;
 use gam_collect::{CollectError, CollectRequest};
 use gam_github::Client;
+use gam_lake::Sessions;
 use gam_model::Clock;
 use gam_work_ports::LakeSessionInbox;
 
@@ -103,7 +104,7 @@ async fn serve_data(
     let hosted = (webhooks.as_ref(), Some(&inbox));
     let served = tokio::select! {
         served = server.serve((session, &data.store), ports, access, hosted, shutdown) => served,
-        () = merge_pushed_sessions(session, data, &args.orgs, &inbox) => Ok(()),
+        () = merge_pushed_sessions(session, data, &inbox) => Ok(()),
         error = rounds => Err(error),
         () = repairs => Ok(()),
         () = audit_log::keep_drained(session, &data.store, Some(&drain_ports)) => Ok(()),
@@ -113,30 +114,29 @@ async fn serve_data(
     served
 }
 
-/// Merges the session events that other machines push. Never returns.
-async fn merge_pushed_sessions(
-    session: &CliSession,
-    data: &OpenData,
-    orgs: &[String],
-    inbox: &LakeSessionInbox,
-) {
+/// Merges the session events that other machines push, of every organization: the server takes those of all. Never
+/// returns.
+async fn merge_pushed_sessions(session: &CliSession, data: &OpenData, inbox: &LakeSessionInbox) {
     loop {
         inbox.wait_for_new().await;
         // A log is pushed in several requests.
         tokio::time::sleep(MERGE_PUSHED_AFTER).await;
+        let orgs = match gam_lake::inbox::orgs::<Sessions>(&*data.objects).await {
+            Ok(orgs) => orgs,
+            Err(error) => {
+                session.console.print_error(one_line(&error.into()));
+                continue;
+            }
+        };
         for org in orgs {
-            let merge = async {
-                let key = data.key_of(org).await?;
-                anyhow::Ok(gam_aggregate::aggregate_sessions(&data.aggregate_ports(), &key).await?)
-            };
-            match merge.await {
+            match gam_aggregate::aggregate_sessions(&data.aggregate_ports(), &org).await {
                 Ok(report) if report.changed_rows > 0 => {
                     let rows = count(report.changed_rows, "row", "rows");
                     session.console.print_info(format!("{org}: {rows} of sessions changed after a push"));
                 }
                 Ok(_) => {}
                 // They stay in the inbox: the next round or push merges them.
-                Err(error) => session.console.print_error(one_line(&error)),
+                Err(error) => session.console.print_error(one_line(&error.into())),
             }
         }
     }

@@ -264,7 +264,11 @@ fn name_taken(name: &str) -> AccessError {
 
 fn audit_row(kind: AuditKind, token: &AccessToken, principal: &str, time: DateTime<Utc>) -> AuditRow {
     let what = if kind == AuditKind::TokenCreated { "created" } else { "revoked" };
-    let subject = format!("token:{} {} {}", token.id, token.name, token.role.as_str());
+    let mut subject = format!("token:{} {} {}", token.id, token.name, token.role.as_str());
+    // Sessions that are pushed with the token are credited to the member.
+    if let Some(member) = &token.member {
+        subject.push_str(&format!(" of {member}"));
+    }
     AuditRow::new(format!("token:{}:{what}", token.id), None, time, principal, kind, subject)
 }
 

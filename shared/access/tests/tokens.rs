@@ -76,7 +76,8 @@ async fn check_tokens(here: Arc<dyn RecordStore>, there: Arc<dyn RecordStore>) {
     clock.advance(TimeDelta::seconds(1));
     let repos = Scope::Repos(vec![RepoName { org: "acme".to_owned(), repo: "site".to_owned() }]);
     let expires_at = Some(clock.now() + TimeDelta::hours(1));
-    let short = NewToken { role: Role::Worker, scope: repos, expires_at, ..viewer("a-worker") };
+    let member = Some("ann".to_owned());
+    let short = NewToken { role: Role::Worker, scope: repos, member, expires_at, ..viewer("a-worker") };
     let (worker_secret, worker) = second.create(short, "token:1").await.unwrap();
     assert_eq!(first.list().await.unwrap(), [worker.clone(), token.clone()], "in order of their names");
     clock.advance(TimeDelta::minutes(59));
@@ -114,6 +115,8 @@ async fn check_tokens(here: Arc<dyn RecordStore>, there: Arc<dyn RecordStore>) {
     assert_eq!(kinds.iter().filter(|kind| **kind == AuditKind::TokenRevoked).count(), 3);
     assert_eq!((rows[0].kind, rows[0].principal.as_str()), (AuditKind::TokenCreated, "local"));
     assert!(rows[0].subject.contains(&token.id) && rows[0].subject.contains("ci viewer"), "{:?}", rows[0]);
+    let names_member = |row: &AuditRow| row.subject.ends_with("a-worker worker of ann");
+    assert_eq!(rows.iter().filter(|row| names_member(row)).count(), 2, "who sessions are credited to");
     let text = format!("{rows:?}");
     assert!(
         !text.contains(secret.expose()) && !text.contains(&secret.hash()),

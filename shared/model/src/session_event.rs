@@ -225,8 +225,6 @@ pub struct SessionFacts {
 const FIELDS_OF_ALL_KINDS: [&str; 3] = ["subagent", "branch", "replayed"];
 /// The greatest number that a field can have. No sum of such numbers over a month overflows.
 const MAX_FACT: i64 = 1_000_000_000_000;
-/// The most quarters of an hour of a UTC day.
-const MAX_QUARTERS: usize = 96;
 const QUARTER_MS: i64 = 15 * 60 * 1_000;
 
 impl SessionEventKind {
@@ -256,11 +254,11 @@ impl SessionEventKind {
 }
 
 impl SessionFacts {
-    /// Checks the facts of somebody else's event.
+    /// Checks the facts of somebody else's event, which happened at this time.
     ///
     /// # Errors
     /// If the kind does not have a field, or a value is impossible. The text names the field.
-    pub fn check(&self, kind: SessionEventKind) -> Result<(), String> {
+    pub fn check(&self, kind: SessionEventKind, occurred_at: DateTime<Utc>) -> Result<(), String> {
         let fields = serde_json::to_value(self).map_err(|error| error.to_string())?;
         let set = fields.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
         for (name, value) in set {
@@ -275,11 +273,18 @@ impl SessionFacts {
         let is_possible = |quarter: &ActiveQuarter| {
             quarter.at.timestamp_millis().rem_euclid(QUARTER_MS) == 0
                 && (1..=QUARTER_MS).contains(&quarter.active_ms)
+                && quarter.at.date_naive() == occurred_at.date_naive()
         };
-        if quarters.len() > MAX_QUARTERS || !quarters.iter().all(is_possible) {
+        // In order, so each at most once.
+        if !quarters.iter().all(is_possible) || !quarters.is_sorted_by(|a, b| a.at < b.at) {
             return Err(format!(
-                "`active` is invalid: expected at most {MAX_QUARTERS} quarters of an hour, each with 1 to {QUARTER_MS} ms"
+                "`active` is invalid: expected quarters of an hour of the UTC day of `occurred_at`, in order, each with 1 \
+                 to {QUARTER_MS} ms"
             ));
+        }
+        // Not after the time itself: a copy of the log that lacks the beginning takes its own first line for the start.
+        if self.started_at.is_some_and(|started_at| started_at.date_naive() > occurred_at.date_naive()) {
+            return Err("`started_at` is after the UTC day of `occurred_at`".to_owned());
         }
         Ok(())
     }
@@ -452,7 +457,8 @@ mod tests {
         use SessionEventKind::{AgentCommit, AgentResponse, AgentSession};
         let parse =
             |text: &str| serde_json::from_str::<SessionFacts>(text).map_err(|error| error.to_string());
-        let check = |text: &str, kind| parse(text).and_then(|facts| facts.check(kind));
+        let occurred_at: DateTime<Utc> = "2026-03-01T10:20:00Z".parse().unwrap();
+        let check = |text: &str, kind| parse(text).and_then(|facts| facts.check(kind, occurred_at));
         assert_eq!(check(r#"{"model":"m","output_tokens":5,"branch":"main"}"#, AgentResponse), Ok(()));
         assert_eq!(check("{}", AgentCommit), Ok(()));
         let refused = |text: &str, kind, why: &str| {
@@ -469,6 +475,12 @@ mod tests {
         assert_eq!(check(&quarter("2026-03-01T10:15:00Z", 900_000), AgentSession), Ok(()));
         refused(&quarter("2026-03-01T10:16:00Z", 1), AgentSession, "`active`");
         refused(&quarter("2026-03-01T10:15:00Z", 900_001), AgentSession, "`active`");
+        refused(&quarter("2026-03-02T00:00:00Z", 1), AgentSession, "UTC day of `occurred_at`");
+        refused(&quarter("2026-02-28T23:45:00Z", 1), AgentSession, "UTC day of `occurred_at`");
+        let one = r#"{"at":"2026-03-01T10:15:00Z","active_ms":900000}"#;
+        refused(&format!(r#"{{"active":[{one},{one}]}}"#), AgentSession, "in order");
+        assert_eq!(check(r#"{"started_at":"2026-03-01T11:00:00Z"}"#, AgentSession), Ok(()));
+        refused(r#"{"started_at":"2026-03-02T00:00:00Z"}"#, AgentSession, "`started_at` is after");
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct ReadCounts {
     pub oversized_lines: u64,
     /// Last lines that are not complete, and were left out because the agent is still writing them.
     pub unfinished_lines: u64,
+    /// Records of known types that lack what their facts need. Nothing, or not everything, was read of them.
+    pub dropped_records: u64,
     /// Records of unknown types, by type and version.
     pub unknown_records: BTreeMap<UnknownRecord, u64>,
 }
@@ -73,17 +75,19 @@ impl ReadCounts {
         self.torn_lines += other.torn_lines;
         self.oversized_lines += other.oversized_lines;
         self.unfinished_lines += other.unfinished_lines;
+        self.dropped_records += other.dropped_records;
         for (record, count) in &other.unknown_records {
             *self.unknown_records.entry(record.clone()).or_default() += count;
         }
     }
 
     /// Returns whether everything in the log was understood: no line was torn, too long or unfinished, and no record was
-    /// of an unknown type.
+    /// of an unknown type or lacked something.
     pub fn is_complete(&self) -> bool {
         self.torn_lines == 0
             && self.oversized_lines == 0
             && self.unfinished_lines == 0
+            && self.dropped_records == 0
             && self.unknown_records.is_empty()
     }
 
@@ -141,6 +145,12 @@ pub struct PlacedFacts {
 }
 
 impl LogFacts {
+    /// Returns whether the facts are all that the file says: everything was understood, and if there are records, there
+    /// is a fact. A file with records of which nothing was read is more likely not understood than empty.
+    pub fn are_complete(&self) -> bool {
+        self.counts.is_complete() && (self.counts.records == 0 || !self.facts.is_empty())
+    }
+
     /// Adds who and where to the facts. `owners` has an entry for each workplace; `None` leaves its facts out.
     pub fn place(
         &self,

@@ -7,12 +7,13 @@
 //! Owners expire, because the store would grow without end. An event that may have had an owner whose record expired is
 //! compared with the rows of the lake.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use gam_model::session_event::combine_by_id;
 use gam_model::{Clock, FieldText, Month, SessionEvent};
 use gam_store::{
@@ -21,10 +22,15 @@ use gam_store::{
 };
 use sha2::{Digest, Sha256};
 
-/// How long an owner is remembered.
-pub const OWNER_LIFETIME: TimeDelta = TimeDelta::days(100);
+/// How long an owner is remembered: longer than [`COMPARED_AFTER`] and a month, because an event with a time of the
+/// sender's choice is merged with the row of its month.
+pub const OWNER_LIFETIME: TimeDelta = TimeDelta::days(130);
 /// An event that is older than this is compared with the lake: the record of its owner may have expired.
 const COMPARED_AFTER: TimeDelta = TimeDelta::days(90);
+/// Within this time of a month's edge, a merge looks for a copy in the neighbouring month.
+const MERGE_EDGE: TimeDelta = TimeDelta::hours(24);
+/// How many owners are read at the same time.
+const CONCURRENT_READS: usize = 16;
 /// How often owners are written again after others wrote some of them at the same time.
 const MAX_CONFLICTS: usize = 5;
 /// Digits of the hash of an id in its key.
@@ -39,7 +45,7 @@ pub trait SessionInbox: Send + Sync {
     /// If the lake fails.
     async fn put(&self, org: &str, events: Vec<SessionEvent>) -> Result<(), InboxError>;
 
-    /// Returns the members of those rows of a month that have one of these ids.
+    /// Returns the members of those rows of a month that have one of these ids, also of retracted rows.
     ///
     /// # Errors
     /// If the lake fails.
@@ -94,42 +100,63 @@ impl PushedSessions {
         events: Vec<SessionEvent>,
     ) -> Result<BTreeSet<FieldText>, PushError> {
         let mut events = combine_by_id(events);
-        let mut refused = self.owned_in_lake(org, member, &events).await?;
-        events.retain(|event| !refused.contains(&event.id));
-        for chunk in events.chunks(MAX_COMMIT_WRITES) {
+        let owners = self.owners(org, &events).await?;
+        let (mut refused, mut without_owner) = (BTreeSet::new(), Vec::new());
+        for (event, owner) in events.iter().zip(owners) {
+            match owner {
+                None => without_owner.push(event),
+                Some(owner) if owner.eq_ignore_ascii_case(member) => {}
+                Some(_) => {
+                    refused.insert(event.id.clone());
+                }
+            }
+        }
+        let in_lake = self.owned_in_lake(org, member, &without_owner).await?;
+        without_owner.retain(|event| !in_lake.contains(event.id.as_str()));
+        for chunk in without_owner.chunks(MAX_COMMIT_WRITES) {
             refused.extend(self.claim(org, member, chunk).await?);
         }
-        events.retain(|event| !refused.contains(&event.id));
+        events.retain(|event| !refused.contains(&event.id) && !in_lake.contains(event.id.as_str()));
+        refused.extend(in_lake.iter().map(|id| FieldText::new(id)));
         if !events.is_empty() {
             self.inbox.put(org, events).await.map_err(PushError::Lake)?;
         }
         Ok(refused)
     }
 
-    /// Returns the old events of which the lake has a row of somebody else.
+    /// Returns the owner of each event, if it has one.
+    async fn owners(&self, org: &str, events: &[SessionEvent]) -> Result<Vec<Option<String>>, StoreError> {
+        let now = self.clock.now();
+        let keys = events.iter().map(|event| key(org, &event.id)).collect::<Result<Vec<_>, StoreError>>()?;
+        let reads = keys.into_iter().map(|key| {
+            let records = self.records.clone();
+            async move { Ok(records.get(&key, now).await?.map(|record| record.body)) }
+        });
+        stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await
+    }
+
+    /// Returns the ids of the old events of which the lake has a row of somebody else. The sender chooses the time of an
+    /// event, and a merge looks for a copy in the neighbouring month, too.
     async fn owned_in_lake(
         &self,
         org: &str,
         member: &str,
-        events: &[SessionEvent],
-    ) -> Result<BTreeSet<FieldText>, PushError> {
+        events: &[&SessionEvent],
+    ) -> Result<BTreeSet<String>, PushError> {
         let before = self.clock.now() - COMPARED_AFTER;
-        let old: Vec<&SessionEvent> = events.iter().filter(|event| event.occurred_at < before).collect();
-        let mut ids_by_month: HashMap<Month, BTreeSet<String>> = HashMap::new();
-        for event in &old {
-            ids_by_month.entry(event.month()).or_default().insert(event.id.to_string());
+        let mut ids_by_month: BTreeMap<Month, BTreeSet<String>> = BTreeMap::new();
+        for event in events.iter().filter(|event| event.occurred_at < before) {
+            for at in [event.occurred_at - MERGE_EDGE, event.occurred_at + MERGE_EDGE] {
+                ids_by_month.entry(Month::of(at.date_naive())).or_default().insert(event.id.to_string());
+            }
         }
-        let mut foreign = HashSet::new();
+        let mut foreign = BTreeSet::new();
         for (month, ids) in ids_by_month {
             let members = self.inbox.members(org, month, ids).await.map_err(PushError::Lake)?;
             let others = members.into_iter().filter(|(_, owner)| !owner.eq_ignore_ascii_case(member));
             foreign.extend(others.map(|(id, _)| id));
         }
-        Ok(old
-            .into_iter()
-            .filter(|event| foreign.contains(event.id.as_str()))
-            .map(|it| it.id.clone())
-            .collect())
+        Ok(foreign)
     }
 
     /// Makes the member the owner of events without one. Returns the events that somebody else owns. There are at most
@@ -138,7 +165,7 @@ impl PushedSessions {
         &self,
         org: &str,
         member: &str,
-        events: &[SessionEvent],
+        events: &[&SessionEvent],
     ) -> Result<Vec<FieldText>, PushError> {
         let now = self.clock.now();
         let keys = events.iter().map(|event| Ok((key(org, &event.id)?, &event.id)));
@@ -154,7 +181,7 @@ impl PushedSessions {
             if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
                 return Ok(foreign);
             }
-            // Most were pushed before: a log that has grown is pushed again as a whole.
+            // Another request has made somebody the owner meanwhile.
             let mut without_owner = Vec::new();
             for (key, id) in open {
                 match self.records.get(&key, now).await? {
@@ -296,5 +323,26 @@ mod tests {
         world.clock.advance(OWNER_LIFETIME + TimeDelta::days(1));
         assert_eq!(world.push("bob", events(0..3, "bob")).await, 2);
         assert_eq!(world.push("ann", events(0..2, "ann")).await, 0);
+    }
+    #[tokio::test]
+    async fn rows_in_the_neighbouring_month_keep_their_members() {
+        let world = World::new();
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let event_at = |member: &str, time: &str| {
+            vec![SessionEvent { occurred_at: at(time), ..event("agent:claude:response:1", member) }]
+        };
+        world.push("ann", event_at("ann", "2026-02-28T23:50:00Z")).await;
+        world.clock.advance(OWNER_LIFETIME + TimeDelta::days(1));
+        assert_eq!(
+            world.push("bob", event_at("bob", "2026-03-01T00:10:00Z")).await,
+            1,
+            "ann's row lies before"
+        );
+        assert_eq!(world.push("ann", event_at("ann", "2026-03-01T00:10:00Z")).await, 0);
+    }
+
+    #[test]
+    fn an_owner_is_remembered_until_every_event_of_its_month_is_compared() {
+        assert!(OWNER_LIFETIME > COMPARED_AFTER + TimeDelta::days(31) + MERGE_EDGE * 2);
     }
 }

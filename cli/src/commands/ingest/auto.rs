@@ -10,14 +10,16 @@ use std::time::Duration;
 use gam_model::{Clock as _, SystemClock};
 
 use super::SessionsArgs;
-use super::sessions::{Ingestion, ingest, pusher};
-use crate::error::one_line;
+use super::sessions::{Ingestion, RunMode, ingest, pusher};
+use crate::error::{failure, one_line};
 use crate::exit::Exit;
-use crate::format::utc;
+use crate::format::{duration, utc};
 use crate::session::CliSession;
 
 /// How long stdin is waited for. Some versions of Claude Code never close it.
 const STDIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long logs are sent to a server. A session waits for its hooks.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The file in the data directory that says what failed.
 const LOG_FILE: &str = "ingest.log";
 /// The log starts again when it has more bytes.
@@ -34,7 +36,18 @@ pub(super) async fn run(session: anyhow::Result<CliSession>, args: &SessionsArgs
     let has_object = tokio::task::spawn_blocking(read_stdin).await.unwrap_or(false);
     let ingestion = async {
         let mut pusher = pusher(&session, args)?;
-        ingest(&session, args, pusher.as_mut(), false).await
+        let ingestion = ingest(&session, args, pusher.as_mut(), RunMode { can_wait: false, merges: true });
+        if args.push.is_none() {
+            return ingestion.await;
+        }
+        // What the server has taken until then is remembered.
+        match tokio::time::timeout(PUSH_TIMEOUT, ingestion).await {
+            Ok(result) => result,
+            Err(_) => Err(failure(format!(
+                "not everything was sent within {}; the next run sends the rest",
+                duration(PUSH_TIMEOUT)
+            ))),
+        }
     };
     let problems = match ingestion.await {
         Ok(Ingestion::Done(outcome)) => outcome.problems(),

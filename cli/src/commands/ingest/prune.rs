@@ -18,6 +18,7 @@ use gam_sessions::LogFacts;
 use serde_json::json;
 
 use crate::args;
+use crate::error::usage_error;
 use crate::exit::Exit;
 use crate::format::{bytes, count};
 use crate::ingest::discover::{self, LogDirectories, LogFile};
@@ -36,6 +37,11 @@ A deleted session cannot be resumed. A file is kept if a line of it was not inge
 
 /// The bytes of logs that are compared with the lake at a time.
 const PORTION_BYTES: u64 = 64 << 20;
+
+/// The end of the name of a file that is about to be deleted.
+const DELETED_SUFFIX: &str = ".pruned";
+/// A shorter time is refused: another line of the same UTC day would replace the day's row with smaller numbers.
+const MIN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Arguments of `ingest prune`.
 #[derive(Args, Debug)]
@@ -73,7 +79,7 @@ impl Kept {
             Kept::Recent => "changed lately",
             Kept::NotIngested => "not ingested since they changed; run `ingest sessions`",
             Kept::Incomplete => {
-                "not ingested completely: sessions of other repositories, unknown records, or unreadable lines"
+                "not ingested completely: sessions of other repositories, unknown or incomplete records, or unreadable lines"
             }
             Kept::NotInLake => "not in the lake; run `ingest sessions --again`",
         }
@@ -95,6 +101,11 @@ impl Pruning {
 
 /// Deletes logs, or says which would be deleted.
 pub(super) async fn run(session: &CliSession, args: &PruneArgs) -> anyhow::Result<Exit> {
+    if args.older_than < MIN_AGE {
+        return Err(usage_error(
+            "--older-than is less than 1d: a session that goes on today would lose what its deleted log says of this day",
+        ));
+    }
     let settings = &session.settings;
     // Nobody ingests meanwhile.
     let locked = LockedState::lock(&settings.data_dir, true)?;
@@ -108,11 +119,9 @@ pub(super) async fn run(session: &CliSession, args: &PruneArgs) -> anyhow::Resul
     };
     let files = files.context("cannot list the log files")?;
     let (candidates, mut pruning) = candidates(files, &ingested, SystemClock.now() - args.older_than);
-    if ingested.pushed_to.is_some() {
-        pruning.files.extend(candidates.into_iter().map(|(file, version)| (file.path, version)));
-    } else {
-        compare_with_lake(&*objects, &key, candidates, &mut pruning).await?;
-    }
+    // The lake of a server cannot be seen.
+    let lake = ingested.pushed_to.is_none().then_some((&*objects, key.as_str()));
+    read_again(lake, candidates, &mut pruning).await?;
     let failed = if args.yes { delete(&mut pruning, args.archive.as_deref()) } else { Vec::new() };
     for failure in &failed {
         session.console.print_error(failure);
@@ -142,10 +151,9 @@ fn candidates(
     (candidates, pruning)
 }
 
-/// Reads the files once more, and keeps those of which the lake lacks an event.
-async fn compare_with_lake(
-    objects: &dyn ObjectStore,
-    org: &str,
+/// Reads the files once more, and keeps those that are not understood completely, or of which the lake lacks an event.
+async fn read_again(
+    lake: Option<(&dyn ObjectStore, &str)>,
     candidates: Vec<(LogFile, FileVersion)>,
     pruning: &mut Pruning,
 ) -> anyhow::Result<()> {
@@ -164,37 +172,51 @@ async fn compare_with_lake(
             portion.into_iter().zip(read).collect::<Vec<_>>()
         });
         let read = read.await?;
-        let stored = stored_ids(objects, org, read.iter().filter_map(|(_, facts)| facts.as_ref())).await?;
+        let facts = read.iter().filter_map(|(_, facts)| facts.as_ref());
+        let stored = match lake {
+            Some((objects, org)) => Some(stored_versions(objects, org, facts).await?),
+            None => None,
+        };
         for ((file, version), facts) in read {
-            let is_stored = facts.is_some_and(|facts| {
-                facts.counts.is_complete() && facts.facts.iter().all(|fact| stored.contains(fact.id.as_str()))
-            });
-            if is_stored {
-                pruning.files.push((file.path, version));
-            } else {
-                pruning.keep(Kept::NotInLake);
+            match facts.map_or(Some(Kept::NotIngested), |facts| why_kept(&facts, stored.as_ref())) {
+                None => pruning.files.push((file.path, version)),
+                Some(why) => pruning.keep(why),
             }
         }
     }
     Ok(())
 }
 
-/// Returns those ids of the facts that the lake has in the month of the fact. A row that lies in the month before has a
-/// retracted one there.
-async fn stored_ids<'a>(
+/// Returns why a log is kept. `stored` has the versions of the rows in the lake, by id; `None` if it cannot be seen.
+fn why_kept(log: &LogFacts, stored: Option<&BTreeMap<String, i64>>) -> Option<Kept> {
+    if !log.are_complete() {
+        return Some(Kept::Incomplete);
+    }
+    let is_stored = |stored: &BTreeMap<String, i64>| {
+        let mut facts = log.facts.iter();
+        facts.all(|fact| stored.get(fact.id.as_str()).is_some_and(|version| *version >= fact.version))
+    };
+    stored.is_some_and(|stored| !is_stored(stored)).then_some(Kept::NotInLake)
+}
+
+/// Returns the versions of those facts that the lake has in the month of the fact, by id. A row that lies in the month
+/// before has a retracted one there.
+async fn stored_versions<'a>(
     objects: &dyn ObjectStore,
     org: &str,
     logs: impl Iterator<Item = &'a LogFacts>,
-) -> anyhow::Result<BTreeSet<String>> {
+) -> anyhow::Result<BTreeMap<String, i64>> {
     let mut ids_by_month: BTreeMap<Month, BTreeSet<String>> = BTreeMap::new();
     for fact in logs.flat_map(|log| &log.facts) {
         let month = Month::of(fact.occurred_at.date_naive());
         ids_by_month.entry(month).or_default().insert(fact.id.to_string());
     }
-    let mut stored = BTreeSet::new();
+    let mut stored: BTreeMap<String, i64> = BTreeMap::new();
     for (month, ids) in ids_by_month {
-        let rows = sessions::rows_by_id(objects, org, month, ids).await?;
-        stored.extend(rows.into_iter().map(|row| row.id.to_string()));
+        for row in sessions::rows_by_id(objects, org, month, ids).await? {
+            let version = stored.entry(row.id.to_string()).or_insert(row.version);
+            *version = row.version.max(*version);
+        }
     }
     Ok(stored)
 }
@@ -208,10 +230,9 @@ fn delete(pruning: &mut Pruning, archive: Option<&Path>) -> Vec<String> {
             pruning.keep(Kept::NotIngested);
             continue;
         }
-        let deleted = archive.map_or(Ok(()), |archive| copy(&path, archive)).and_then(|()| {
-            // Copying takes time, in which the agent may write.
-            if is_same() { fs::remove_file(&path) } else { Err(io::Error::other("it has changed")) }
-        });
+        let deleted = archive
+            .map_or(Ok(()), |archive| copy(&path, archive))
+            .and_then(|()| remove_unchanged(&path, version));
         match deleted {
             Ok(()) => pruning.files.push((path, version)),
             Err(error) => failed.push(format!("{} was kept: {error}", path.display())),
@@ -220,11 +241,39 @@ fn delete(pruning: &mut Pruning, archive: Option<&Path>) -> Vec<String> {
     failed
 }
 
+/// Removes a file, unless it has changed: copying takes time, in which the agent may write. The check is repeated under
+/// another name, under which no agent opens the file.
+fn remove_unchanged(path: &Path, version: FileVersion) -> io::Result<()> {
+    let has_changed = || io::Error::other("it has changed");
+    if FileVersion::of(path) != Some(version) {
+        return Err(has_changed());
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(DELETED_SUFFIX);
+    let renamed = PathBuf::from(name);
+    if renamed.try_exists()? {
+        return Err(io::Error::other(format!("{} is in the way", renamed.display())));
+    }
+    fs::rename(path, &renamed)?;
+    if FileVersion::of(&renamed) == Some(version) {
+        return fs::remove_file(&renamed);
+    }
+    // Without replacing a file that was written under the name meanwhile.
+    match fs::hard_link(&renamed, path) {
+        Ok(()) => fs::remove_file(&renamed)?,
+        Err(_) => {
+            return Err(io::Error::other(format!("it has changed, and is now {}", renamed.display())));
+        }
+    }
+    Err(has_changed())
+}
+
 /// Copies a file below the archive under its whole path. An older copy of the same path is kept.
 fn copy(path: &Path, archive: &Path) -> io::Result<()> {
     let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
     let target = archive.join(names.collect::<PathBuf>());
     let directory = target.parent().unwrap_or(archive);
+    let new_parents: Vec<&Path> = directory.ancestors().take_while(|parent| !parent.exists()).collect();
     fs::create_dir_all(directory)?;
     let mut copy = tempfile::NamedTempFile::new_in(directory)?;
     io::copy(&mut fs::File::open(path)?, copy.as_file_mut())?;
@@ -244,7 +293,15 @@ fn copy(path: &Path, archive: &Path) -> io::Result<()> {
             Err(error) => return Err(error.error),
         }
     }
-    Ok(())
+    // The names must be durable, too, before the original is gone.
+    sync_directory(directory)?;
+    new_parents.into_iter().filter_map(Path::parent).try_for_each(sync_directory)
+}
+
+/// Makes the names in a directory durable. Not every system can open one.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 fn print(session: &CliSession, args: &PruneArgs, pruning: &Pruning) -> anyhow::Result<()> {
@@ -270,4 +327,52 @@ fn print(session: &CliSession, args: &PruneArgs, pruning: &Pruning) -> anyhow::R
         true => format!("deleted {files} ({})", bytes(size)),
         false => format!("would delete {files} ({}); nothing was deleted, --yes does", bytes(size)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use gam_model::{CodingAgent, FieldText, SessionEventKind, SessionFacts};
+    use gam_sessions::{LogFact, ReadCounts};
+
+    use super::*;
+
+    fn log(facts: &[(&str, i64)], counts: ReadCounts) -> LogFacts {
+        let facts = facts.iter().map(|(id, version)| LogFact {
+            workplace: 0,
+            id: FieldText::new(id),
+            version: *version,
+            kind: SessionEventKind::AgentResponse,
+            occurred_at: DateTime::UNIX_EPOCH,
+            session: FieldText::new("s1"),
+            facts: SessionFacts::default(),
+        });
+        LogFacts { agent: CodingAgent::Claude, workplaces: Vec::new(), facts: facts.collect(), counts }
+    }
+
+    #[test]
+    fn only_a_log_whose_facts_are_all_stored_is_deleted() {
+        let counts = ReadCounts { records: 1, ..ReadCounts::default() };
+        let whole = log(&[("a", 3)], counts.clone());
+        let stored = |version: i64| BTreeMap::from([("a".to_owned(), version)]);
+        assert_eq!(why_kept(&whole, Some(&stored(3))), None);
+        assert_eq!(why_kept(&whole, None), None, "the server has confirmed it");
+        assert_eq!(why_kept(&whole, Some(&stored(2))), Some(Kept::NotInLake), "the row is older");
+        assert_eq!(why_kept(&whole, Some(&BTreeMap::new())), Some(Kept::NotInLake));
+        let dropped = ReadCounts { dropped_records: 1, ..counts.clone() };
+        assert_eq!(why_kept(&log(&[("a", 3)], dropped), Some(&stored(3))), Some(Kept::Incomplete));
+        assert_eq!(why_kept(&log(&[], counts), Some(&stored(3))), Some(Kept::Incomplete), "no facts at all");
+    }
+
+    #[test]
+    fn a_file_that_has_changed_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.jsonl");
+        fs::write(&path, "{}").unwrap();
+        let version = FileVersion::of(&path).unwrap();
+        fs::write(&path, "{}{}").unwrap();
+        assert!(remove_unchanged(&path, version).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{}{}");
+        remove_unchanged(&path, FileVersion::of(&path).unwrap()).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
 }

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::SessionsArgs;
 use crate::api::ApiClient;
-use crate::error::{one_line, usage_error};
+use crate::error::{failure, one_line, usage_error};
 use crate::session::CliSession;
 use crate::terminal_text::quoted;
 
@@ -21,7 +21,7 @@ use crate::terminal_text::quoted;
 const MAX_EVENTS: usize = 1_000;
 /// The most bytes of the events of a request. Servers take a mebibyte.
 const MAX_BYTES: usize = 900_000;
-/// How often a request is repeated that the server did not answer, or answered that it cannot take now.
+/// How often a request is repeated that did not reach the server, or that the server asks to repeat.
 const MAX_RETRIES: u32 = 5;
 /// The pause before the first repetition. It doubles, unless the server names one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -35,6 +35,8 @@ pub(super) enum Refusal {
     NotCollected,
     /// Somebody else has pushed the event.
     OtherMember,
+    /// A value is impossible, such as a time in the future.
+    Invalid,
     /// A reason that this program does not know.
     Other,
 }
@@ -44,6 +46,8 @@ pub(super) struct PushClient {
     client: ApiClient,
     org: String,
     member: Option<String>,
+    /// Not under a hook, which must not disturb the end of a session. The next run makes up for it.
+    can_retry: bool,
     /// Hashes of the contents of events that the server has, by the hash of the id.
     sent: HashMap<u64, u64>,
 }
@@ -58,6 +62,7 @@ impl PushClient {
             client: ApiClient::of_server(&session.settings, server)?,
             org: args.org.clone(),
             member: args.member.clone(),
+            can_retry: !args.auto,
             sent: HashMap::new(),
         })
     }
@@ -85,7 +90,9 @@ impl PushClient {
             if let Some(member) = &self.member {
                 body["member"] = member.as_str().into();
             }
-            let of_batch = parse_refused(&self.send(&body).await?);
+            let answer = self.send(&body).await?;
+            check_answer(&answer, batch.len())?;
+            let of_batch = parse_refused(&answer);
             let is_refused: HashSet<u64> = of_batch.keys().map(hash).collect();
             if self.sent.len() + batch.len() > MAX_SENT {
                 self.sent.clear();
@@ -101,18 +108,19 @@ impl PushClient {
     async fn send(&self, body: &Value) -> anyhow::Result<Value> {
         let (mut retries, mut pause) = (0, FIRST_PAUSE);
         loop {
-            let (error, asked_pause) = match self.client.post(&["sessions"], body).await {
+            let (error, asked_pause) = match self.client.try_post(&["sessions"], body).await {
                 Ok(answer) => match answer.refusal {
                     None => return Ok(answer.json),
-                    Some(error) if matches!(answer.status, 429 | 500 | 502 | 503 | 504) => {
+                    Some(error) if may_repeat(answer.status, answer.retry_after) => {
                         (error, answer.retry_after)
                     }
                     // Another request has the same answer until somebody changes something.
                     Some(error) => return Err(error),
                 },
-                Err(error) => (error, None),
+                Err(failure) if failure.is_transient => (failure.error, None),
+                Err(failure) => return Err(failure.error),
             };
-            if retries == MAX_RETRIES {
+            if retries == MAX_RETRIES || !self.can_retry {
                 // Not an error of this program: another attempt can help.
                 return Err(anyhow::Error::msg(one_line(&error)));
             }
@@ -121,6 +129,26 @@ impl PushClient {
             pause *= 2;
         }
     }
+}
+
+/// Returns whether the same request can succeed later: the server asks for it, or a proxy does not reach the server.
+fn may_repeat(status: u16, retry_after: Option<Duration>) -> bool {
+    matches!(status, 429 | 502 | 504) || ((500..600).contains(&status) && retry_after.is_some())
+}
+
+/// Checks that an answer says of each event what became of it. Something else than this API may have answered.
+fn check_answer(answer: &Value, sent: usize) -> anyhow::Result<()> {
+    let accepted = answer["accepted"].as_u64().and_then(|accepted| usize::try_from(accepted).ok());
+    let refused = answer["refused"].as_array().map(Vec::len);
+    let is_complete =
+        matches!((accepted, refused), (Some(accepted), Some(refused)) if accepted + refused == sent);
+    if is_complete {
+        return Ok(());
+    }
+    Err(failure(format!(
+        "the server did not say what became of {sent} events, so they count as not sent: check that --push names a \
+         server of github-metrics, without a proxy that changes answers"
+    )))
 }
 
 /// Parses the address of a server.
@@ -186,6 +214,7 @@ fn parse_refused(answer: &Value) -> BTreeMap<FieldText, Refusal> {
             let reason = match refused["reason"].as_str() {
                 Some("not_collected") => Refusal::NotCollected,
                 Some("other_member") => Refusal::OtherMember,
+                Some("invalid") => Refusal::Invalid,
                 _ => Refusal::Other,
             };
             Some((FieldText::new(refused["event_id"].as_str()?), reason))
@@ -231,9 +260,34 @@ mod tests {
         let answer = json!({ "accepted": 0, "refused": [
             { "event_id": "a", "reason": "not_collected" },
             { "event_id": "b", "reason": "other_member" },
-            { "event_id": "c", "reason": "new" },
+            { "event_id": "c", "reason": "invalid" },
+            { "event_id": "d", "reason": "new" },
         ] });
         let refused: Vec<Refusal> = parse_refused(&answer).into_values().collect();
-        assert_eq!(refused, [Refusal::NotCollected, Refusal::OtherMember, Refusal::Other]);
+        let expected = [Refusal::NotCollected, Refusal::OtherMember, Refusal::Invalid, Refusal::Other];
+        assert_eq!(refused, expected);
+    }
+
+    #[test]
+    fn an_answer_must_account_for_each_event() {
+        let refused = json!([{ "event_id": "a", "reason": "invalid" }]);
+        assert!(check_answer(&json!({ "accepted": 2, "refused": refused }), 3).is_ok());
+        for answer in [
+            Value::Null,
+            json!({}),
+            json!({ "status": "ok" }),
+            json!({ "accepted": 3 }),
+            json!({ "accepted": 3, "refused": refused }),
+            json!({ "accepted": 1, "refused": refused }),
+        ] {
+            assert!(check_answer(&answer, 3).is_err(), "{answer}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_server_asks_for_is_repeated() {
+        let pause = Some(Duration::from_secs(1));
+        assert!(may_repeat(429, None) && may_repeat(503, pause));
+        assert!(!may_repeat(500, None) && !may_repeat(404, pause));
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct IngestOutcome {
     pub(super) left_out: Vec<(LeftOut, usize)>,
     /// Number of events that a server refused, by reason.
     pub(super) refused: BTreeMap<Refusal, usize>,
+    /// Whether the events are in the inbox of the lake, and a later run merges them.
+    pub(super) is_merge_due: bool,
     /// What became of the events in the lake.
     pub(super) merged: SessionsReport,
     /// How long reading took.
@@ -161,10 +163,18 @@ fn summary(args: &SessionsArgs, outcome: &IngestOutcome) -> String {
     if outcome.is_empty() {
         return format!("nothing new in {}", count(outcome.files, "log file", "log files"));
     }
+    let counts = &outcome.counts_of_events;
     let rows = count(outcome.merged.changed_rows, "row", "rows");
     let months = count(outcome.merged.months.len(), "month", "months");
     let written = match &args.push {
-        Some(_) => "the server has them".to_owned(),
+        Some(_) => {
+            let refused: usize = outcome.refused.values().sum();
+            match refused {
+                0 => "the server has all of them".to_owned(),
+                _ => format!("the server has {} and refused {refused}", counts.all().saturating_sub(refused)),
+            }
+        }
+        None if outcome.is_merge_due => "they count within a minute".to_owned(),
         None => format!("{rows} changed in {months}"),
     };
     format!(
@@ -211,6 +221,12 @@ pub(super) fn notices(outcome: &IngestOutcome) -> Vec<Notice> {
         let lines = count(outcome.counts.torn_lines as usize, "line", "lines");
         notices.push(Notice::Info(format!("{lines} could not be read completely")));
     }
+    if outcome.counts.dropped_records > 0 {
+        let records = count(outcome.counts.dropped_records as usize, "record", "records");
+        notices.push(Notice::Info(format!(
+            "skipped {records} without a session, a time or another needed field"
+        )));
+    }
     let max = bytes(gam_sessions::MAX_LINE_BYTES as u64);
     let oversized = outcome.files_with_oversized_lines.iter();
     notices
@@ -255,6 +271,10 @@ fn refusal(why: Refusal) -> &'static str {
              a day"
         }
         Refusal::OtherMember => "somebody else has pushed them before",
+        Refusal::Invalid => {
+            "a value is impossible, such as a time in the future: check the clock of this machine; they are sent again in \
+             a day"
+        }
         Refusal::Other => "upgrade this program to learn why; they are sent again in a day",
     }
 }
@@ -288,6 +308,7 @@ fn as_json(args: &SessionsArgs, outcome: &IngestOutcome) -> Value {
         "lines": outcome.counts.lines,
         "torn_lines": outcome.counts.torn_lines,
         "oversized_lines": outcome.counts.oversized_lines,
+        "dropped_records": outcome.counts.dropped_records,
         "unknown_records": unknown,
         "sessions": outcome.counts_of_events.sessions.len(),
         "events": kinds,

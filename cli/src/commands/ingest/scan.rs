@@ -186,7 +186,7 @@ impl LogScan {
         let owners: Vec<_> = facts.workplaces.iter().map(|workplace| self.finder.owner(workplace)).collect();
         let found: Vec<_> = owners.iter().map(|owner| owner.clone().ok()).collect();
         let mut placed = facts.place(&found, self.disclosure, self.now);
-        let mut is_complete = facts.counts.is_complete() && placed.left_out.is_empty();
+        let mut is_complete = facts.are_complete() && placed.left_out.is_empty();
         for (workplace, session) in placed.left_out {
             let index = facts.workplaces.iter().position(|one| *one == workplace);
             let why = index.and_then(|index| owners[index].clone().err());

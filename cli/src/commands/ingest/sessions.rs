@@ -39,10 +39,20 @@ pub(super) enum Ingestion {
     OtherRun,
 }
 
+/// What a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunMode {
+    /// Whether it waits while another run reads the logs.
+    pub(super) can_wait: bool,
+    /// Whether it merges the events into their months. If not, they stay in the inbox until the next run that does.
+    pub(super) merges: bool,
+}
+
 /// Reads the logs, and prints what was found.
 pub(super) async fn run(session: &CliSession, args: &SessionsArgs) -> anyhow::Result<Exit> {
     let mut pusher = pusher(session, args)?;
-    match ingest(session, args, pusher.as_mut(), true).await? {
+    let mode = RunMode { can_wait: true, merges: true };
+    match ingest(session, args, pusher.as_mut(), mode).await? {
         Ingestion::Done(outcome) => {
             report::print(session, args, &outcome)?;
             Ok(outcome.exit())
@@ -61,7 +71,7 @@ pub(super) fn pusher(session: &CliSession, args: &SessionsArgs) -> anyhow::Resul
 }
 
 /// Reads the logs that changed, and writes their events to the lake, or sends them to a server, unless it is a dry run.
-/// With `can_wait` unset, does nothing while another run reads them.
+/// If it cannot wait, it does nothing while another run reads them.
 ///
 /// # Errors
 /// If nothing of the organization was collected, or the lake or the store fails.
@@ -69,7 +79,7 @@ pub(super) async fn ingest(
     session: &CliSession,
     args: &SessionsArgs,
     pusher: Option<&mut PushClient>,
-    can_wait: bool,
+    mode: RunMode,
 ) -> anyhow::Result<Ingestion> {
     let settings = &session.settings;
     if args.dry_run && args.push.is_some() {
@@ -83,7 +93,7 @@ pub(super) async fn ingest(
         store.close().await;
         return Ok(Ingestion::Done(Box::new(read_only(session, args, rules?, now).await?)));
     }
-    let Some(locked) = LockedState::lock(&settings.data_dir, can_wait)? else {
+    let Some(locked) = LockedState::lock(&settings.data_dir, mode.can_wait)? else {
         return Ok(Ingestion::OtherRun);
     };
     if let Some(client) = pusher {
@@ -91,7 +101,7 @@ pub(super) async fn ingest(
         return Ok(Ingestion::Done(Box::new(outcome)));
     }
     let data = OpenData::open(settings).await?;
-    let outcome = ingest_into(session, args, &data, &locked).await;
+    let outcome = ingest_into(session, args, &data, (&locked, mode.merges)).await;
     data.close().await;
     Ok(Ingestion::Done(Box::new(outcome?)))
 }
@@ -120,7 +130,7 @@ async fn ingest_into(
     session: &CliSession,
     args: &SessionsArgs,
     data: &OpenData,
-    locked: &LockedState,
+    (locked, merges): (&LockedState, bool),
 ) -> anyhow::Result<IngestOutcome> {
     let rules = owner_rules(session, args, &data.store).await?;
     let org = rules.org.clone();
@@ -136,7 +146,10 @@ async fn ingest_into(
         scan.accept(portion.files);
     }
     let (mut outcome, mut state, ingested) = scan.finish();
-    outcome.merged = aggregate_sessions(&data.aggregate_ports(), &org).await?;
+    outcome.is_merge_due = !merges;
+    if merges {
+        outcome.merged = aggregate_sessions(&data.aggregate_ports(), &org).await?;
+    }
     // Only now: files that were not stored must be read again.
     state.set_files(&org, ingested);
     locked.write(&state)?;

@@ -11,7 +11,7 @@ use super::SessionsArgs;
 use super::push::PushClient;
 use super::report::{self, IngestOutcome, Notice};
 use super::scan::find_logs;
-use super::sessions::{Ingestion, ingest, pusher};
+use super::sessions::{Ingestion, RunMode, ingest, pusher};
 use crate::error::{OutputClosed, is_own, one_line, usage_error};
 use crate::exit::Exit;
 use crate::format::duration;
@@ -33,6 +33,8 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(300);
 /// After this time a round is due although no file changed: repositories may have been collected meanwhile, and another
 /// process may have left batches.
 const ROUND_EVERY: Duration = Duration::from_secs(600);
+/// The shortest time between two merges: each writes every month that changed as a whole. Tests wait for merges.
+const MERGE_EVERY: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 60 });
 /// The most notices that are remembered, so that they are not printed again.
 const MAX_NOTICES: usize = 1_000;
 const WATCHING: &str = "watching for new lines; stop with Ctrl-C";
@@ -101,10 +103,18 @@ impl Watch<'_> {
         if !self.rounds.is_due(&seen, Instant::now()) {
             return Ok(());
         }
-        match ingest(self.session, &self.args, self.pusher.as_mut(), false).await? {
+        let mode = RunMode { can_wait: false, merges: self.rounds.may_merge(Instant::now()) };
+        match ingest(self.session, &self.args, self.pusher.as_mut(), mode).await? {
             // The next look tries again.
             Ingestion::OtherRun => Ok(()),
-            Ingestion::Done(outcome) => self.finish_round(seen, &outcome),
+            Ingestion::Done(outcome) => {
+                match mode.merges {
+                    true => self.rounds.set_merged(Instant::now()),
+                    // A server merges what it has taken.
+                    false => self.rounds.has_unmerged |= self.pusher.is_none() && !outcome.is_empty(),
+                }
+                self.finish_round(seen, &outcome)
+            }
         }
     }
 
@@ -149,6 +159,10 @@ struct Rounds {
     last: Option<(SeenFiles, Instant)>,
     /// Number of failures since.
     failures: u32,
+    /// When the months were merged last.
+    merged_at: Option<Instant>,
+    /// Whether a round since has left events in the inbox.
+    has_unmerged: bool,
     /// The failure that was printed last.
     reported: Option<String>,
     notices: BTreeSet<Notice>,
@@ -157,7 +171,19 @@ struct Rounds {
 impl Rounds {
     /// Returns whether a round has something to do.
     fn is_due(&self, seen: &SeenFiles, now: Instant) -> bool {
-        self.last.as_ref().is_none_or(|(last, at)| last != seen || now.duration_since(*at) >= ROUND_EVERY)
+        let is_new =
+            |(last, at): &(SeenFiles, Instant)| last != seen || now.duration_since(*at) >= ROUND_EVERY;
+        self.last.as_ref().is_none_or(is_new) || (self.has_unmerged && self.may_merge(now))
+    }
+
+    /// Returns whether the next round merges.
+    fn may_merge(&self, now: Instant) -> bool {
+        self.merged_at.is_none_or(|at| now.duration_since(at) >= MERGE_EVERY)
+    }
+
+    fn set_merged(&mut self, now: Instant) {
+        self.merged_at = Some(now);
+        self.has_unmerged = false;
     }
 
     fn succeed(&mut self, seen: SeenFiles, now: Instant) {
@@ -230,6 +256,19 @@ mod tests {
         assert_eq!(rounds.fail(), FIRST_RETRY_PAUSE);
         let pause = |seconds| pause_after(Duration::from_secs(seconds)).as_secs();
         assert_eq!([pause(0), pause(1), pause(60)], [2, 9, 60]);
+    }
+
+    #[test]
+    fn months_are_merged_after_a_pause() {
+        let (mut rounds, start) = (Rounds::default(), Instant::now());
+        let (before, after) = (start + MERGE_EVERY / 2, start + MERGE_EVERY);
+        assert!(rounds.may_merge(start), "the first round merges");
+        rounds.set_merged(start);
+        rounds.succeed(SeenFiles::new(), start);
+        assert!(!rounds.may_merge(before) && !rounds.is_due(&SeenFiles::new(), after));
+        rounds.has_unmerged = true;
+        assert!(!rounds.is_due(&SeenFiles::new(), before));
+        assert!(rounds.is_due(&SeenFiles::new(), after) && rounds.may_merge(after));
     }
 
     #[test]

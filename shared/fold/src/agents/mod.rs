@@ -218,8 +218,9 @@ impl<'a> AgentFolder<'a> {
         let mut active_ms: u64 = 0;
         for (at, quarter_ms) in columns.active.quarters(row) {
             let quarter_ms = u64::try_from(quarter_ms).unwrap_or_default();
+            // One that lies outside the month is wrong. It must not stop the month: the row stays in the snapshot.
+            let Ok(cell) = self.cell(owner, at) else { continue };
             active_ms = active_ms.saturating_add(quarter_ms);
-            let cell = self.cell(owner, at)?;
             self.cells.add_one(cell, AgentCounter::ActiveMs, quarter_ms);
         }
         let session = columns.session.text(row).ok_or(FoldError::InvalidColumn("session"))?;

@@ -278,6 +278,18 @@ fn a_session_of_several_days_counts_once_with_its_active_time() {
 }
 
 #[test]
+fn active_time_outside_the_month_counts_nowhere_and_stops_nothing() {
+    let at = hour(9);
+    let mut event = session_event(SessionEventKind::AgentSession, "d", 1, "Ann", at);
+    let quarter = |at| ActiveQuarter { at, active_ms: 60_000 };
+    event.facts.active = Some(vec![quarter(at - TimeDelta::days(1)), quarter(at), quarter(hour(24 * 40))]);
+    let item = days(&items(&session_rows(&[event]), &Identity::default()), &Subject::Org);
+    let totals = &item.days[0].1[0].1.totals;
+    assert_eq!(totals.counts[AgentCounter::ActiveMs as usize], 60_000);
+    assert_eq!(totals.session_lengths.percentile(50), Some(60));
+}
+
+#[test]
 fn excluded_repositories_and_unknown_kinds_count_nowhere() {
     let at = hour(10);
     let mut event = session_event(SessionEventKind::AgentResponse, "e", 2, "Ann", at);

@@ -10,7 +10,7 @@ use gam_access::{NewToken, RepoName, Role, Scope, Tokens};
 use gam_aggregate::aggregate_sessions;
 use gam_http::{AccessControl, AllowedOrigins, ApiPorts, guarded_router, with_pushed_sessions};
 use gam_lake::{MemoryObjects, sessions};
-use gam_model::{Month, SessionEvent};
+use gam_model::{FieldText, Month, SessionEvent};
 use gam_work::{InboxError, PushedSessions, SessionInbox};
 use serde_json::{Value, json};
 
@@ -188,13 +188,7 @@ async fn only_the_fixed_list_of_fields_is_taken() {
         (with("/facts/prompt", "hunter2".into()), "unknown field"),
         (with("/facts/model", "hunter2 said so".into()), "no id or name"),
         (with("/facts/branch", "/home/hunter2".into()), "no id or name"),
-        (with("/facts/output_tokens", (-1).into()), "`output_tokens` is -1"),
-        (with("/facts/sha", "abc".into()), "`sha` is no field of agent_response"),
         (with("/kind", "agent_dream".into()), "agent_dream"),
-        (with("/event_id", "agent:claude:tool:x".into()), "must begin with agent:claude:response:"),
-        (with("/version", (-1).into()), "`version` is -1"),
-        (with("/occurred_at", "2024-03-12T10:00:00Z".into()), "check the clock"),
-        (with("/occurred_at", "1999-03-12T10:00:00Z".into()), "check the clock"),
         (json!({ "org": "acme", "events": [], "more": 1 }), "unknown field"),
         (push_of(vec![event(1); 1_001]), "1001 events: send at most 1000"),
     ] {
@@ -202,8 +196,59 @@ async fn only_the_fixed_list_of_fields_is_taken() {
         assert!(error.contains(why) && !error.contains("hunter2"), "{body}: {error}");
     }
     assert!(host.members(&[&id(1)]).await.is_empty(), "nothing of it is stored");
+    for (body, why) in [
+        (with("/facts/output_tokens", (-1).into()), "`output_tokens` is -1"),
+        (with("/facts/sha", "abc".into()), "`sha` is no field of agent_response"),
+        (with("/event_id", "agent:claude:tool:x".into()), "must begin with agent:claude:response:"),
+        (with("/version", (-1).into()), "`version` is -1"),
+        (with("/occurred_at", "2024-03-12T10:00:00Z".into()), "check the clock"),
+        (with("/occurred_at", "1999-03-12T10:00:00Z".into()), "check the clock"),
+    ] {
+        let mut body = body;
+        body["events"].as_array_mut().expect("events").push(event(2));
+        let answer = host.push(&token, body.clone()).await.json();
+        assert_eq!((&answer["accepted"], &answer["refused"][0]["reason"]), (&1.into(), &"invalid".into()));
+        let detail = answer["refused"][0]["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(why), "{body}: {answer}");
+    }
+    assert_eq!(host.members(&[&id(1), &id(2)]).await, ["ann"], "the others are stored");
     let long = push_of(vec![with("/facts/model", "x".repeat(2 << 20).into())]);
     host.push(&token, long).await.problem(413, "INVALID_ARGUMENT");
+}
+
+#[tokio::test]
+async fn facts_that_credit_a_session_have_its_id() {
+    let host = Host::new().await;
+    let token = host.worker("ann").await;
+    let of_kind = |kind: &str, id: &str, facts: Value| {
+        let mut event = event(1);
+        (event["kind"], event["event_id"], event["facts"]) = (kind.into(), id.into(), facts);
+        event
+    };
+    let quarter = |at: &str| json!({ "active": [{ "at": at, "active_ms": 1 }] });
+    let day = |id: &str, at: &str| of_kind("agent_session", id, quarter(at));
+    let (own_day, at) = ("agent:claude:session:s1:2024-03-09", "2024-03-09T10:15:00Z");
+    let link = json!({ "pr_repo": "acme/site", "number": 1 });
+    let hash = FieldText::hashed("x").to_string();
+    for (event, is_taken) in [
+        (day(own_day, at), true),
+        (day("agent:claude:session:s1:2024-03-08", at), false),
+        (day("agent:claude:session:s2:2024-03-09", at), false),
+        (day(&hash, at), false),
+        (day(own_day, "2024-03-10T00:00:00Z"), false),
+        (day(own_day, "2024-02-29T23:45:00Z"), false),
+        (of_kind("agent_commit", "agent:claude:commit:s1:1a2b3c4", json!({ "sha": "1a2b3c4" })), true),
+        (of_kind("agent_commit", "agent:claude:commit:s2:1a2b3c4", json!({ "sha": "1a2b3c4" })), false),
+        (of_kind("agent_pr_link", "agent:claude:pr:s1:acme/site:1", link.clone()), true),
+        (of_kind("agent_pr_link", "agent:claude:pr:s2:acme/site:1", link.clone()), false),
+        (of_kind("agent_pr_link", &hash, link), false),
+    ] {
+        let answer = host.push(&token, push_of(vec![event.clone()])).await.json();
+        let expected = (u64::from(is_taken), u64::from(!is_taken));
+        let refused = answer["refused"].as_array().expect("a list").len() as u64;
+        assert_eq!((answer["accepted"].as_u64().expect("a number"), refused), expected, "{event}: {answer}");
+    }
+    assert_eq!(host.members(&[own_day]).await, ["ann"]);
 }
 
 #[tokio::test]

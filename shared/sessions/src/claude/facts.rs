@@ -101,11 +101,10 @@ impl ClaudeFacts {
         self.counts.records += 1;
         match line.record_type.text() {
             Some("assistant" | "user" | "system" | "progress") => self.add_conversation(line),
-            Some("attachment") => {
-                if let Some(origin) = self.origin(line) {
-                    self.add_activity(line, &origin);
-                }
-            }
+            Some("attachment") => match self.origin(line) {
+                Some(origin) => self.add_activity(line, &origin),
+                None => self.counts.dropped_records += 1,
+            },
             Some("pr-link") => self.add_pr_link(line),
             Some(known) if SKIPPED_TYPES.contains(&known) => {}
             unknown => self.counts.add_unknown(unknown.unwrap_or("-"), line.version.text()),
@@ -113,13 +112,20 @@ impl ClaudeFacts {
     }
 
     fn add_conversation(&mut self, line: &Line<'_>) {
-        let Some(origin) = self.origin(line) else { return };
+        let Some(origin) = self.origin(line) else {
+            self.counts.dropped_records += 1;
+            return;
+        };
         self.add_activity(line, &origin);
-        match line.record_type.text() {
+        let is_read = match line.record_type.text() {
             Some("assistant") => self.add_assistant(line, &origin),
             Some("user") => self.add_user(line, &origin),
             Some("progress") => self.add_progress(line, &origin),
-            _ if line.subtype.text() == Some("turn_duration") && !origin.is_replay => {
+            _ => Some(()),
+        };
+        self.counts.dropped_records += u64::from(is_read.is_none());
+        match line.record_type.text() {
+            Some("system") if line.subtype.text() == Some("turn_duration") && !origin.is_replay => {
                 self.sessions.add_turn(&origin.session, origin.at);
             }
             _ => {}
@@ -177,46 +183,51 @@ impl ClaudeFacts {
         self.sessions.add_own_line(&origin.session, own_line);
     }
 
-    fn add_assistant(&mut self, line: &Line<'_>, origin: &Origin) {
-        let Some(message) = json::object::<Message<'_>>(line.message) else { return };
+    /// Adds a record of the agent. `None` if it lacks what its facts need.
+    fn add_assistant(&mut self, line: &Line<'_>, origin: &Origin) -> Option<()> {
+        let message = json::object::<Message<'_>>(line.message)?;
         if message.model.text() == Some("<synthetic>") || line.is_api_error_message.is_true() {
-            return;
+            return Some(());
         }
-        self.responses.add(line, &message, origin);
+        let mut is_read = self.responses.add(line, &message, origin);
         for block in blocks(message.content).filter(|block| block.block_type.text() == Some("tool_use")) {
-            self.tool_calls.add_call(&block, origin);
+            is_read = self.tool_calls.add_call(&block, origin).and(is_read);
         }
+        is_read
     }
 
-    fn add_user(&mut self, line: &Line<'_>, origin: &Origin) {
-        let Some(message) = json::object::<Message<'_>>(line.message) else { return };
-        let mut has_result = false;
+    /// Adds a record of a person, or a result. `None` if it lacks what its facts need.
+    fn add_user(&mut self, line: &Line<'_>, origin: &Origin) -> Option<()> {
+        let message = json::object::<Message<'_>>(line.message)?;
+        let (mut has_result, mut is_read) = (false, Some(()));
         for block in blocks(message.content).filter(|block| block.block_type.text() == Some("tool_result")) {
             has_result = true;
-            self.tool_calls.add_result(&block, line.tool_use_result, origin);
+            is_read = self.tool_calls.add_result(&block, line.tool_use_result, origin).and(is_read);
         }
         let is_machine = line.is_meta.is_true()
             || line.is_compact_summary.is_true()
             || line.is_visible_in_transcript_only.is_true()
             || line.is_sidechain.is_true();
         if has_result || is_machine || origin.is_replay || !is_written_by_person(message.content) {
-            return;
+            return is_read;
         }
         let id = line.uuid.text().map_or_else(|| format!("#{}", self.counts.records), str::to_owned);
         self.prompts.entry(id).or_insert_with(|| (origin.session.clone(), origin.at));
+        Some(())
     }
 
-    /// Adds the record of a subagent that a record of its session repeats. The subagent's own file may be missing.
-    fn add_progress(&mut self, line: &Line<'_>, origin: &Origin) {
+    /// Adds the record of a subagent that a record of its session repeats. The subagent's own file may be missing. `None`
+    /// if it lacks what its facts need.
+    fn add_progress(&mut self, line: &Line<'_>, origin: &Origin) -> Option<()> {
         let is_agent = line.data.is_some_and(|data| data.get().contains("agent_progress"));
         if !is_agent {
-            return;
+            return Some(());
         }
-        let Some(progress) = json::object::<Progress<'_>>(line.data) else { return };
-        let Some(record) = json::object::<Line<'_>>(progress.message) else { return };
+        let progress = json::object::<Progress<'_>>(line.data)?;
         if progress.progress_type.text() != Some("agent_progress") {
-            return;
+            return Some(());
         }
+        let record = json::object::<Line<'_>>(progress.message)?;
         let origin = Origin {
             at: record.timestamp.time().unwrap_or(origin.at),
             subagent: progress.agent_id.text().map(FieldText::new),
@@ -225,20 +236,27 @@ impl ClaudeFacts {
         match record.record_type.text() {
             Some("assistant") => self.add_assistant(&record, &origin),
             Some("user") => {
-                let Some(message) = json::object::<Message<'_>>(record.message) else { return };
+                let message = json::object::<Message<'_>>(record.message)?;
+                let mut is_read = Some(());
                 for block in blocks(message.content) {
                     if block.block_type.text() == Some("tool_result") {
-                        self.tool_calls.add_result(&block, record.tool_use_result, &origin);
+                        let added = self.tool_calls.add_result(&block, record.tool_use_result, &origin);
+                        is_read = added.and(is_read);
                     }
                 }
+                is_read
             }
-            _ => {}
+            _ => Some(()),
         }
     }
 
     fn add_pr_link(&mut self, line: &Line<'_>) {
-        let (Some(session), Some(at)) = (line.session_id.text(), line.timestamp.time()) else { return };
-        let (Some(repo), Some(number)) = (line.pr_repository.text(), line.pr_number.int()) else { return };
+        let (Some(session), Some(at), Some(repo), Some(number)) =
+            (line.session_id.text(), line.timestamp.time(), line.pr_repository.text(), line.pr_number.int())
+        else {
+            self.counts.dropped_records += 1;
+            return;
+        };
         // The record has no directory. The one of the session's last record with a directory applies.
         let last = self.last_workplaces.get(session).copied();
         let workplace = last.unwrap_or_else(|| self.workplaces.index(Workplace::default()));

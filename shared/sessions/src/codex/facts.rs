@@ -136,7 +136,10 @@ impl CodexFacts {
             Some(payload) => json::object(Some(payload)),
             None => json::record(text),
         };
-        let Some(payload) = payload else { return };
+        let Some(payload) = payload else {
+            self.counts.dropped_records += 1;
+            return;
+        };
         match line.record_type.text() {
             Some("session_meta") => self.add_session(&payload, at),
             None if line.id.text().is_some() && self.session.is_none() => self.add_session(&payload, at),
@@ -149,7 +152,8 @@ impl CodexFacts {
                 self.replay.start_own_work();
             }
             Some(known) if SKIPPED_RECORDS.contains(&known) => {}
-            None => {}
+            None if line.id.text().is_some() || line.state_type.text().is_some() => {}
+            None => self.counts.dropped_records += 1,
             Some("message" | "function_call" | "function_call_output" | "reasoning")
                 if line.payload.is_none() =>
             {
@@ -166,7 +170,10 @@ impl CodexFacts {
 
     /// Adds the beginning of a session. Only the first one in a file is its own: the others were copied.
     fn add_session(&mut self, payload: &Payload<'_>, at: DateTime<Utc>) {
-        let Some(id) = payload.id.text() else { return };
+        let Some(id) = payload.id.text() else {
+            self.counts.dropped_records += 1;
+            return;
+        };
         if let Some(own) = &self.session {
             if own.id != id {
                 self.replay.set_fork();
@@ -260,7 +267,10 @@ impl CodexFacts {
     /// Adds a response, if the running total changed. The total is followed through copies, too.
     fn add_tokens(&mut self, payload: &Payload<'_>, at: DateTime<Utc>, is_copy: bool) {
         let Some(info) = json::object::<TokenInfo<'_>>(payload.info) else { return };
-        let Some(total) = json::object::<TokenUsage<'_>>(info.total_token_usage) else { return };
+        let Some(total) = json::object::<TokenUsage<'_>>(info.total_token_usage) else {
+            self.counts.dropped_records += 1;
+            return;
+        };
         let totals = totals(&total);
         let before = self.totals.replace(totals);
         if before == Some(totals) || is_copy {
@@ -295,7 +305,8 @@ impl CodexFacts {
         match payload.payload_type.text().unwrap_or("-") {
             "function_call" | "custom_tool_call" => {
                 let place = CallPlace { at, workplace: self.workplace, branch: self.branch.clone() };
-                self.tool_calls.add_call(payload, place);
+                let added = self.tool_calls.add_call(payload, place);
+                self.counts.dropped_records += u64::from(added.is_none());
             }
             "function_call_output" | "custom_tool_call_output" => self.tool_calls.add_output(payload, at),
             known if SKIPPED_ITEMS.contains(&known) => {}
@@ -304,7 +315,7 @@ impl CodexFacts {
     }
 
     /// Returns all facts.
-    pub(super) fn into_log_facts(self) -> LogFacts {
+    pub(super) fn into_log_facts(mut self) -> LogFacts {
         let mut facts = self.days.into_facts(CodingAgent::Codex);
         if let Some(session) = self.session {
             let owner = CallOwner {
@@ -315,6 +326,9 @@ impl CodexFacts {
             let responses = self.responses.into_iter().enumerate();
             facts.extend(responses.map(|(index, response)| response_fact(index + 1, response, &owner)));
             facts.extend(self.tool_calls.into_facts(&owner));
+        } else {
+            // Facts have the id of their session.
+            self.counts.dropped_records = self.counts.records;
         }
         facts.sort_by(|a, b| a.id.cmp(&b.id));
         LogFacts {

@@ -14,6 +14,9 @@ pub(super) struct Line<'a> {
     pub(super) timestamp: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) payload: Option<&'a RawValue>,
+    /// The oldest format: the type of a record that is no item. It says nothing that is read.
+    #[serde(borrow, default, rename = "record_type")]
+    pub(super) state_type: Scalar<'a>,
     /// The oldest format: the id of the session, in the first record.
     #[serde(borrow, default)]
     pub(super) id: Scalar<'a>,

@@ -54,9 +54,9 @@ pub(super) struct ToolCalls {
 }
 
 impl ToolCalls {
-    /// Adds a call.
-    pub(super) fn add_call(&mut self, payload: &Payload<'_>, place: CallPlace) {
-        let (Some(id), Some(tool)) = (payload.call_id.text(), payload.name.text()) else { return };
+    /// Adds a call. `None` if it lacks its id or its tool.
+    pub(super) fn add_call(&mut self, payload: &Payload<'_>, place: CallPlace) -> Option<()> {
+        let (id, tool) = (payload.call_id.text()?, payload.name.text()?);
         let arguments = payload.arguments.or(payload.input);
         let lines = payload.input.filter(|_| tool == "apply_patch").map(|input| patch_lines(input.get()));
         self.calls.entry(id.to_owned()).or_insert_with(|| ToolCall {
@@ -70,6 +70,7 @@ impl ToolCalls {
             exit_code: None,
             commits: Vec::new(),
         });
+        Some(())
     }
 
     /// Adds the output of a call.

@@ -315,3 +315,30 @@ fn a_line_that_is_still_written_is_left_for_the_next_run() {
         "the last line is complete"
     );
 }
+
+#[test]
+fn records_that_lack_what_their_facts_need_are_counted() {
+    let at = "2026-03-01T10:00:00Z";
+    let with = |mut record: Value, fields: Value| {
+        set(&mut record, fields);
+        record
+    };
+    let link = record("pr-link", "l", at, json!({ "prRepository": "acme/site", "prNumber": 1 }));
+    let dropped = |record: &Value| {
+        let facts = read(CLAUDE, &log(&[response("r", "msg_1", at, 5), record.clone()]));
+        assert_eq!(facts.are_complete(), facts.counts.dropped_records == 0);
+        facts.counts.dropped_records
+    };
+    assert_eq!([dropped(&prompt("p", at)), dropped(&link)], [0, 0]);
+    for record in [
+        with(prompt("p", at), json!({ "sessionId": null })),
+        with(prompt("p", at), json!({ "timestamp": "yesterday" })),
+        with(prompt("p", at), json!({ "message": "a text" })),
+        with(response("a", "msg_2", at, 1), json!({ "message": 7 })),
+        with(link.clone(), json!({ "prNumber": null })),
+    ] {
+        assert_eq!(dropped(&record), 1, "{record}");
+    }
+    let nothing = read(CLAUDE, &log(&[json!({ "type": "summary" })]));
+    assert!(nothing.counts.is_complete() && !nothing.are_complete(), "it has a record and no fact");
+}

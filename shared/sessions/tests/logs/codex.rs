@@ -252,3 +252,16 @@ fn unknown_records_are_counted_by_type_and_version() {
         .collect();
     assert_eq!(unknown, ["event_msg/new_event 0.104.0 2", "new_record 0.104.0 1"]);
 }
+
+#[test]
+fn records_that_lack_what_their_facts_need_are_counted() {
+    let at = "2026-03-01T10:00:00Z";
+    let dropped = |records: &[Value]| read(CODEX, &log(records)).counts.dropped_records;
+    let meta = session_meta("c1", at, json!({}));
+    let count = token_count("2026-03-01T10:00:05Z", 10, 10);
+    assert_eq!(dropped(&[meta.clone(), count.clone()]), 0);
+    assert_eq!(dropped(&[meta.clone(), rollout("event_msg", at, json!("a text"))]), 1);
+    assert_eq!(dropped(&[meta.clone(), json!({ "timestamp": at, "payload": {} })]), 1);
+    assert_eq!(dropped(std::slice::from_ref(&count)), 1, "it belongs to no session");
+    assert_eq!(dropped(&[rollout("session_meta", at, json!({})), count]), 2);
+}

@@ -36,7 +36,7 @@ pub(crate) fn placed(facts: &LogFacts) -> Vec<SessionEvent> {
     let events = facts.place(&owners, disclosure, DateTime::UNIX_EPOCH).events;
     for event in &events {
         // A server accepts it.
-        event.facts.check(event.kind).unwrap();
+        event.facts.check(event.kind, event.occurred_at).unwrap();
     }
     events
 }

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::{Ref, RefOr, Schema};
 
-use crate::error::{ApiError, quoted};
 use crate::openapi::schema_name;
 
 /// No coding agent wrote logs before this day.
@@ -86,33 +85,62 @@ impl PushedSessionEvent {
     /// Checks all that no event can be, whoever it belongs to.
     ///
     /// # Errors
-    /// 400 if a value is impossible.
-    pub(super) fn check(&self, now: DateTime<Utc>) -> Result<(), ApiError> {
-        let first: DateTime<Utc> = FIRST_TIME.parse().map_err(ApiError::internal)?;
+    /// If a value is impossible. The text names the field.
+    pub(super) fn check(&self, now: DateTime<Utc>) -> Result<(), String> {
+        let first: DateTime<Utc> = FIRST_TIME.parse().map_err(|error| format!("{FIRST_TIME}: {error}"))?;
         let is_possible = |at: DateTime<Utc>| (first..=now + MAX_AHEAD).contains(&at);
-        let invalid = |what: String| {
-            Err(ApiError::invalid(format!("invalid event {}: {what}", quoted(self.event_id.as_str()))))
-        };
-        if !self.event_id.is_hashed() && !self.event_id.as_str().starts_with(&self.id_prefix()) {
-            return invalid(format!("its `event_id` must begin with {}", self.id_prefix()));
-        }
+        self.check_id()?;
         // Versions of some kinds use all 63 bits.
         let numbers = [("version", self.version, i64::MAX), ("reading", self.reading, MAX_READING)];
         for (name, number, max) in numbers {
             if !(0..=max).contains(&number) {
-                return invalid(format!("`{name}` is {number}: expected 0 to {max}"));
+                return Err(format!("`{name}` is {number}: expected 0 to {max}"));
             }
         }
         let times = [("occurred_at", Some(self.occurred_at)), ("started_at", self.facts.started_at)];
         for (name, at) in times {
             if at.is_some_and(|at| !is_possible(at)) {
-                return invalid(format!("`{name}` is before {FIRST_TIME} or in the future: check the clock"));
+                return Err(format!("`{name}` is before {FIRST_TIME} or in the future: check the clock"));
             }
         }
-        match self.facts.check(self.kind) {
-            Ok(()) => Ok(()),
-            Err(what) => invalid(what),
+        self.facts.check(self.kind, self.occurred_at)
+    }
+
+    /// Checks that the id is one of this kind. The id of a fact that credits a session contains the session: so nobody
+    /// adds such a fact to the session of somebody else without owning its id.
+    fn check_id(&self) -> Result<(), String> {
+        let (id, session, facts) = (&self.event_id, &self.session, &self.facts);
+        let mut start = self.id_prefix();
+        let whole = match self.kind {
+            SessionEventKind::AgentResponse | SessionEventKind::AgentToolCall => {
+                let is_own = id.is_hashed() || id.as_str().starts_with(&start);
+                return if is_own { Ok(()) } else { Err(format!("its `event_id` must begin with {start}")) };
+            }
+            SessionEventKind::AgentSession => Some(self.occurred_at.date_naive().to_string()),
+            SessionEventKind::AgentCommit => facts.sha.as_ref().map(FieldText::to_string),
+            SessionEventKind::AgentPrLink => match (&facts.pr_repo, facts.number) {
+                (Some(repo), Some(number)) => Some(format!("{repo}:{number}")),
+                _ => None,
+            },
+        };
+        start.push_str(&format!("{session}:"));
+        let whole = whole.map(|rest| FieldText::new(&format!("{start}{rest}")));
+        // What is hashed itself is not known, so neither is the id that contains it.
+        let has_hash = session.is_hashed() || facts.pr_repo.as_ref().is_some_and(FieldText::is_hashed);
+        let is_own = match id.is_hashed() {
+            true => has_hash || whole.as_ref() == Some(id),
+            false if self.kind == SessionEventKind::AgentSession => whole.as_ref() == Some(id),
+            false => id.as_str().starts_with(&start),
+        };
+        if is_own {
+            return Ok(());
         }
+        Err(match self.kind {
+            SessionEventKind::AgentSession => {
+                format!("its `event_id` must be {start} and the UTC day of `occurred_at`")
+            }
+            _ => format!("its `event_id` must begin with {start}"),
+        })
     }
 
     fn id_prefix(&self) -> String {
@@ -156,6 +184,13 @@ pub(super) struct SessionsPushed {
     pub(super) refused: Vec<RefusedSessionEvent>,
 }
 
+impl RefusedSessionEvent {
+    /// Creates a refusal that needs no detail.
+    pub(super) fn new(event_id: FieldText, reason: &'static str) -> Self {
+        RefusedSessionEvent { event_id, reason, detail: None }
+    }
+}
+
 /// An event that is not stored.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RefusedSessionEvent {
@@ -163,6 +198,10 @@ pub(super) struct RefusedSessionEvent {
     #[schema(value_type = String)]
     pub(super) event_id: FieldText,
     /// Why: `not_collected` if nothing of the repository was collected, or the token's scope does not include it;
-    /// `other_member` if somebody else pushed the event first.
+    /// `other_member` if somebody else pushed the event first; `invalid` if a value is impossible, such as a time in the
+    /// future.
     pub(super) reason: &'static str,
+    /// What is impossible, if the reason is `invalid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) detail: Option<String>,
 }

@@ -31,6 +31,7 @@ const MAX_EVENTS: usize = 1_000;
 const MAX_LOGIN_BYTES: usize = 100;
 const NOT_COLLECTED: &str = "not_collected";
 const OTHER_MEMBER: &str = "other_member";
+const INVALID: &str = "invalid";
 
 pub(super) fn schemas() -> Vec<NamedSchema> {
     let mut schemas = vec![derived::<SessionPush>(), derived::<SessionsPushed>()];
@@ -86,9 +87,6 @@ async fn handle_push(
     }
     let member = credited_member(member, &principal)?;
     let now = ports.clock.now();
-    for event in &events {
-        event.check(now)?;
-    }
     let names = ports.names.names(&key, NameKind::Repo).await.map_err(QueryError::Store)?;
     let repos: HashMap<String, (i64, String)> =
         names.into_iter().map(|entry| (entry.name.to_lowercase(), (entry.id, entry.name))).collect();
@@ -97,20 +95,25 @@ async fn handle_push(
     };
     let (mut accepted, mut refused) = (Vec::new(), Vec::new());
     for event in events {
+        if let Err(what) = event.check(now) {
+            // One clock that is wrong must not stop the others.
+            let refusal = RefusedSessionEvent::new(event.id().clone(), INVALID);
+            refused.push(RefusedSessionEvent { detail: Some(what), ..refusal });
+            continue;
+        }
         match repo_of(&event) {
             Some((id, name)) => {
                 let owner = EventOwner { org: &key, member: &member, repo: (*id, name) };
                 accepted.push(event.into_event(&owner, now));
             }
             None => {
-                let event_id = event.id().clone();
-                refused.push(RefusedSessionEvent { event_id, reason: NOT_COLLECTED });
+                refused.push(RefusedSessionEvent::new(event.id().clone(), NOT_COLLECTED));
             }
         }
     }
     let count = accepted.len();
     let foreign = sessions.push(&key, &member.name, accepted).await?;
-    let foreign = foreign.into_iter().map(|event_id| RefusedSessionEvent { event_id, reason: OTHER_MEMBER });
+    let foreign = foreign.into_iter().map(|event_id| RefusedSessionEvent::new(event_id, OTHER_MEMBER));
     let accepted = count.saturating_sub(foreign.len());
     refused.extend(foreign);
     Ok(Json(SessionsPushed { accepted, refused }))

@@ -24,10 +24,10 @@ pub(super) struct Responses {
 }
 
 impl Responses {
-    /// Adds a copy of a response.
-    pub(super) fn add(&mut self, line: &Line<'_>, message: &Message<'_>, origin: &Origin) {
-        let Some(usage) = json::object::<Usage<'_>>(message.usage) else { return };
-        let Some(id) = response_id(line, message, &usage, origin) else { return };
+    /// Adds a copy of a response. `None` if it has tokens and no id. One without tokens is no response.
+    pub(super) fn add(&mut self, line: &Line<'_>, message: &Message<'_>, origin: &Origin) -> Option<()> {
+        let Some(usage) = json::object::<Usage<'_>>(message.usage) else { return Some(()) };
+        let id = response_id(line, message, &usage, origin)?;
         let is_final = message.stop_reason.text().is_some();
         let version = usage.output_tokens.count() * 2 + i64::from(is_final);
         match self.responses.get_mut(&id) {
@@ -47,6 +47,7 @@ impl Responses {
                 self.responses.insert(id, response);
             }
         }
+        Some(())
     }
 
     /// Returns a fact for each response.

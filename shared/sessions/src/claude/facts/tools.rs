@@ -40,9 +40,9 @@ pub(super) struct ToolCalls {
 }
 
 impl ToolCalls {
-    /// Adds a copy of a call.
-    pub(super) fn add_call(&mut self, block: &Block<'_>, origin: &Origin) {
-        let (Some(id), Some(tool)) = (block.id.text(), block.name.text()) else { return };
+    /// Adds a copy of a call. `None` if it lacks its id or its tool.
+    pub(super) fn add_call(&mut self, block: &Block<'_>, origin: &Origin) -> Option<()> {
+        let (id, tool) = (block.id.text()?, block.name.text()?);
         match self.calls.get_mut(id) {
             Some(call) => {
                 call.at = call.at.min(origin.at);
@@ -57,11 +57,17 @@ impl ToolCalls {
                 self.calls.insert(id.to_owned(), call);
             }
         }
+        Some(())
     }
 
-    /// Adds a copy of a result. `parsed` is the result as the tool returned it.
-    pub(super) fn add_result(&mut self, block: &Block<'_>, parsed: Option<&RawValue>, origin: &Origin) {
-        let Some(id) = block.tool_use_id.text() else { return };
+    /// Adds a copy of a result. `parsed` is the result as the tool returned it. `None` if it does not name its call.
+    pub(super) fn add_result(
+        &mut self,
+        block: &Block<'_>,
+        parsed: Option<&RawValue>,
+        origin: &Origin,
+    ) -> Option<()> {
+        let id = block.tool_use_id.text()?;
         let mut result = tool_result(block, parsed, origin.at);
         // Only a call that mentions a commit prints the id of one. The call comes before its result.
         let call = self.calls.get(id);
@@ -81,6 +87,7 @@ impl ToolCalls {
                 self.results.insert(id.to_owned(), result);
             }
         }
+        Some(())
     }
 
     /// Returns a fact for each call and each commit.
