@@ -22,7 +22,7 @@ use gam_store::{
 };
 use sha2::{Digest, Sha256};
 
-/// How long an owner is remembered: longer than [`COMPARED_AFTER`] and a month, because an event with a time of the
+/// How long an owner is remembered: longer than `COMPARED_AFTER` and a month, because an event with a time of the
 /// sender's choice is merged with the row of its month.
 pub const OWNER_LIFETIME: TimeDelta = TimeDelta::days(130);
 /// An event that is older than this is compared with the lake: the record of its owner may have expired.
