@@ -32,6 +32,14 @@ from string import Template
 DUCKDB_VERSION = "2.0.1"
 POLARS_VERSION = "2.1.0"
 
+# What each program does, for the page.
+DESCRIPTIONS = {
+    "github-metrics": "`aggregate --rebuild` into a new SQLite store, from which the API answers.",
+    "DuckDB": "SQL into a table of a new database: `bench/comparison/rollups.sql`, one scan with grouping sets each for "
+    "the organization, the repositories and the members.",
+    "Polars": "the same with its lazy API and the streaming engine, into Parquet files: "
+    "`bench/comparison/polars_rollups.py`.",
+}
 # What follows this line in docs/PERFORMANCE.md survives a run.
 HAND_WRITTEN = "<!-- bench/compare.py keeps what follows. -->"
 PAGE_WIDTH = 120
@@ -352,6 +360,12 @@ def command_line(arguments: argparse.Namespace) -> str:
     return "python3 bench/compare.py" + "".join(options)
 
 
+def described(contestants: list) -> str:
+    """Returns a list of the programs and what they do."""
+    lines = [f"- **{it.name}**: {DESCRIPTIONS[it.name]}" for it in contestants]
+    return "\n".join(textwrap.fill(line, PAGE_WIDTH, subsequent_indent="  ") for line in lines)
+
+
 def page(arguments, contestants: list, lake: Path, verification: str, loads: list) -> str:
     """Returns the text of docs/PERFORMANCE.md."""
     lake_bytes = sum(file.stat().st_size for file in snapshots(lake))
@@ -370,6 +384,7 @@ def page(arguments, contestants: list, lake: Path, verification: str, loads: lis
             f"{lake_bytes / 1e6:,.0f} MB of Parquet, {lake_bytes / arguments.events:.1f} bytes an event.",
             PAGE_WIDTH,
         ),
+        programs=described(contestants),
         runs=arguments.runs,
         threads=arguments.threads,
         table=table(contestants, arguments.events),
