@@ -4,17 +4,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use gam_access::{
     AccessError, ApproverName, AuditKind, AuditRow, NewToken, RepoName, Role, Scope, TokenLookup,
     TokenSecret, Tokens,
 };
 use gam_model::Clock;
-use gam_store::{
-    CommitOutcome, Error, MemoryStore, Record, RecordCommit, RecordKey, RecordKind, RecordRange, RecordStore,
-    Result,
-};
+use gam_store::conformance::{CommitFault, FaultyRecords};
+use gam_store::{MemoryStore, RecordKind, RecordRange, RecordStore};
 use gam_store_sql::SqliteStore;
 
 /// A clock that tests set.
@@ -179,39 +176,15 @@ async fn a_reader_sees_each_change_at_once() {
     assert_eq!(reader.find(&secret).await.unwrap(), TokenLookup::Unknown);
 }
 
-/// A store that loses the answer of each first attempt of a commit. The commit is made.
-struct LosesAnswers {
-    store: MemoryStore,
-    is_lost: AtomicBool,
-}
-
-#[async_trait]
-impl RecordStore for LosesAnswers {
-    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> Result<Option<Record>> {
-        RecordStore::get(&self.store, key, now).await
-    }
-
-    async fn range(
-        &self,
-        range: &RecordRange,
-        limit: usize,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<(RecordKey, Record)>> {
-        RecordStore::range(&self.store, range, limit, now).await
-    }
-
-    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> Result<CommitOutcome> {
-        let outcome = self.store.commit(commit, now).await;
-        if !self.is_lost.fetch_xor(true, Ordering::Relaxed) {
-            return Err(Error::Unavailable { what: "the answer was lost".to_owned(), source: None });
-        }
-        outcome
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_no_failure() {
-    let store = Arc::new(LosesAnswers { store: MemoryStore::default(), is_lost: AtomicBool::new(false) });
+    let is_repeated = AtomicBool::new(false);
+    // The answer of each first attempt of a commit is lost.
+    let fault = Box::new(move || match is_repeated.fetch_xor(true, Ordering::Relaxed) {
+        false => CommitFault::AnswerLost,
+        true => CommitFault::None,
+    });
+    let store = Arc::new(FaultyRecords { inner: Arc::new(MemoryStore::default()), fault });
     let clock = TestClock::new();
     let tokens = Tokens::new(store.clone(), clock.clone());
     let (secret, token) = tokens.create(viewer("ci"), "local").await.unwrap();

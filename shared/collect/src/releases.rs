@@ -133,9 +133,8 @@ pub(crate) async fn read(
 ) -> Result<(), ReadError> {
     let covered_from = covered_from(&checkpoint);
     let start = context.window.start_for(covered_from);
-    let before = checkpoint.clone();
-    let announced = checkpoint.clone();
-    let mut reader = ReleaseReader { github, context, pages, before, announced, checkpoint, start };
+    let saved = checkpoint.clone();
+    let mut reader = ReleaseReader { github, context, pages, saved, checkpoint, start };
     reader.retry_unanswered().await?;
     reader.send_page(&Page { entries: published_drafts, unanswered: Vec::new(), next: None }).await?;
     let end = if newest.total > 0 { reader.read_list().await? } else { ListRead::default() };
@@ -162,10 +161,8 @@ struct ReleaseReader<'a> {
     github: &'a Client,
     context: &'a RepoContext,
     pages: &'a Sender<PageRead>,
-    /// The checkpoint of the earlier runs.
-    before: ReleasesCheckpoint,
-    /// The checkpoint of the earlier runs, and the publications of this run.
-    announced: ReleasesCheckpoint,
+    /// The checkpoint that is saved: that of the earlier runs, and the publications that this run has announced.
+    saved: ReleasesCheckpoint,
     /// The checkpoint at the end of this run.
     checkpoint: ReleasesCheckpoint,
     /// The first moment of the window.
@@ -203,7 +200,7 @@ impl ReleaseReader<'_> {
     /// Reads the list page by page, from the newest release down.
     async fn read_list(&mut self) -> Result<ListRead, ReadError> {
         let known_end =
-            self.before.list_end.clone().filter(|end| must_stop_at_end(end, self.context.probed_at));
+            self.saved.list_end.clone().filter(|end| must_stop_at_end(end, self.context.probed_at));
         let known = self.checkpoint.unanswered.known();
         let mut size = PageSize::new(100).resume(self.checkpoint.page_size);
         let (mut read, mut cursor) = (ListRead::default(), None::<String>);
@@ -230,7 +227,7 @@ impl ReleaseReader<'_> {
             read.listed += listed().count();
             read.earliest = listed().map(|release| release.created_at).chain(read.earliest).min();
             let is_known =
-                |id: &i64| self.before.published.contains_key(id) || self.before.drafts.contains_key(id);
+                |id: &i64| self.saved.published.contains_key(id) || self.saved.drafts.contains_key(id);
             read.has_overlap |= listed().filter_map(|release| release.database_id).any(|id| is_known(&id));
             let is_before_window = listed().all(|release| release.created_at < self.start);
             // GitHub limits the number of releases that it lists.
@@ -252,12 +249,12 @@ impl ReleaseReader<'_> {
         let mut has_new = false;
         for release in listed {
             let Some((id, at)) = publication(release) else { continue };
-            if self.announced.published.get(&id) != Some(&at) {
-                has_new |= self.announced.announced.entry(id).or_default().insert(at);
+            if self.saved.published.get(&id) != Some(&at) {
+                has_new |= self.saved.announced.entry(id).or_default().insert(at);
             }
         }
         if has_new {
-            self.send(Vec::new(), Some(self.announced.clone())).await?;
+            self.send(Vec::new(), Some(self.saved.clone())).await?;
         }
         self.send(events, None).await
     }
@@ -328,7 +325,7 @@ impl ReleaseReader<'_> {
         self.checkpoint.covered_from = Some(match (read.failure, read.earliest) {
             (Some(why), Some(reached)) => {
                 // A first failure may be a short disturbance: the next run requests the rest again.
-                let is_repeated = self.before.list_end.is_some();
+                let is_repeated = self.saved.list_end.is_some();
                 let requested_at = self.context.probed_at.filter(|_| is_repeated || reached < self.start);
                 let listed = read.listed;
                 self.checkpoint.list_end = Some(ReleaseListEnd { reached, listed, requested_at, why });

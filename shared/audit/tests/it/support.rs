@@ -10,9 +10,9 @@ use gam_access::{AuditKind, AuditLog, AuditRow, LogFilter};
 use gam_audit::{AuditPorts, SegmentLog};
 use gam_lake::{ETag, MemoryObjects, Object, ObjectMeta, ObjectPath, ObjectStore, PutIfAbsent, PutIfMatch};
 use gam_model::{Clock, LogPosition};
+use gam_store::conformance::{CommitFault, FaultyRecords};
 use gam_store::{
-    CommitOutcome, MemoryStore, Record, RecordCommit, RecordCommitId, RecordKey, RecordKind, RecordRange,
-    RecordStore,
+    CommitOutcome, MemoryStore, RecordCommit, RecordCommitId, RecordKind, RecordRange, RecordStore,
 };
 
 pub(crate) const ORG: &str = "acme";
@@ -54,7 +54,10 @@ impl World {
         let failure = Arc::new(Failure { write, is_done, count: AtomicUsize::new(0) });
         AuditPorts {
             objects: Arc::new(FailingObjects { inner: self.objects.clone(), failure: failure.clone() }),
-            records: Arc::new(FailingRecords { inner: self.store.clone(), failure }),
+            records: Arc::new(FaultyRecords {
+                inner: self.store.clone(),
+                fault: Box::new(move || failure.of_commit()),
+            }),
             clock: self.clock.clone(),
         }
     }
@@ -112,6 +115,14 @@ impl Failure {
         let number = self.count.fetch_add(1, Ordering::SeqCst);
         (number == self.write, number > self.write)
     }
+
+    fn of_commit(&self) -> CommitFault {
+        match self.strikes() {
+            (true, _) if self.is_done => CommitFault::CrashAfter,
+            (false, false) => CommitFault::None,
+            _ => CommitFault::CrashBefore,
+        }
+    }
 }
 
 struct FailingObjects {
@@ -165,38 +176,5 @@ impl ObjectStore for FailingObjects {
 
     async fn delete(&self, path: &ObjectPath) -> gam_lake::Result<()> {
         self.inner.delete(path).await
-    }
-}
-
-struct FailingRecords {
-    inner: Arc<MemoryStore>,
-    failure: Arc<Failure>,
-}
-
-#[async_trait]
-impl RecordStore for FailingRecords {
-    async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> gam_store::Result<Option<Record>> {
-        self.inner.get(key, now).await
-    }
-
-    async fn range(
-        &self,
-        range: &RecordRange,
-        limit: usize,
-        now: DateTime<Utc>,
-    ) -> gam_store::Result<Vec<(RecordKey, Record)>> {
-        self.inner.range(range, limit, now).await
-    }
-
-    async fn commit(&self, commit: &RecordCommit, now: DateTime<Utc>) -> gam_store::Result<CommitOutcome> {
-        let error = || gam_store::Error::Unusable { what: "killed".to_owned(), source: None };
-        match self.failure.strikes() {
-            (true, _) if self.failure.is_done => {
-                self.inner.commit(commit, now).await?;
-                Err(error())
-            }
-            (true, _) | (_, true) => Err(error()),
-            _ => self.inner.commit(commit, now).await,
-        }
     }
 }

@@ -24,8 +24,8 @@ pub struct ReleasesCheckpoint {
     pub probed: Option<ProbedReleases>,
     /// When each known release was published, by id, UTC. A release can be withdrawn and published again.
     pub published: BTreeMap<i64, DateTime<Utc>>,
-    /// Publications that the lake may have besides those in `published`, by id, UTC. They are saved before their events
-    /// are written, so that a run that dies in between leaves no publication that nobody retracts.
+    /// Other times at which a release was published, by id, UTC. They are saved before their events are written. If the
+    /// run dies before it saves `published`, a later run can still retract those events.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub announced: BTreeMap<i64, BTreeSet<DateTime<Utc>>>,
     /// The GraphQL node ids of known drafts, by id. A draft may be published at any time.
