@@ -179,12 +179,12 @@ impl<'a> TableReader<'a> {
     }
 
     /// Reads the items of a class in these folded months, ordered by key, in one range read.
-    pub(crate) async fn read<T: StoredForm>(
+    pub(crate) async fn read<T: StoredForm + Send + 'static>(
         &self,
         class: &ItemClass,
         months: impl DoubleEndedIterator<Item = Month>,
     ) -> Result<Vec<ReadItem<T>>, QueryError> {
-        decode_items(self.read_stored(class, months).await?)
+        decode_many(self.read_stored(class, months).await?).await
     }
 
     /// Reads the lists of repositories or members in these folded months, in order.
