@@ -79,10 +79,9 @@ impl NumberColumn {
     /// Returns the columns of metrics of sessions.
     pub(crate) fn of_sessions(metrics: impl Iterator<Item = &'static AgentMetric>) -> Vec<NumberColumn> {
         let of_metric = |metric: &AgentMetric| {
-            let is_distribution = metric.aggregation == AgentAggregation::SessionLength;
             let is_integer =
                 matches!(metric.aggregation, AgentAggregation::Count(_) | AgentAggregation::DistinctMembers);
-            NumberColumn::of(metric.name, is_distribution, is_integer)
+            NumberColumn::of(metric.name, metric.is_distribution(), is_integer)
         };
         metrics.flat_map(of_metric).collect()
     }

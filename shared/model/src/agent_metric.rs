@@ -126,6 +126,11 @@ impl AgentMetric {
         AGENT_CATALOGUE.iter().find(|metric| metric.name == name)
     }
 
+    /// Returns whether the values are distributions.
+    pub fn is_distribution(&self) -> bool {
+        self.aggregation == AgentAggregation::SessionLength
+    }
+
     /// Returns the metrics that can be divided by a dimension, in the catalogue's order; all of them for `None`.
     pub fn divided_by(dimension: Option<AgentDimension>) -> impl Iterator<Item = &'static AgentMetric> {
         AGENT_CATALOGUE

@@ -1,6 +1,5 @@
 //! Answers about sessions as CSV.
 
-use gam_model::agent_metric::AgentAggregation;
 use gam_model::{AgentDimension, AgentMetric};
 use gam_query::{
     AgentListAnswer, AgentListing, AgentMetricChange, AgentMetricChanges, AgentMetricValue,
@@ -119,8 +118,7 @@ fn name_cells(by: &str, name: &AgentPartName) -> Vec<String> {
 
 /// Returns the columns of metrics: `agent_prompts`, or `agent_session_hours_p50`.
 pub(crate) fn columns<'a>(metrics: impl IntoIterator<Item = &'a AgentMetric>) -> Vec<String> {
-    let is_distribution = |metric: &AgentMetric| metric.aggregation == AgentAggregation::SessionLength;
-    metrics.into_iter().flat_map(|metric| metric_columns(metric.name, is_distribution(metric))).collect()
+    metrics.into_iter().flat_map(|metric| metric_columns(metric.name, metric.is_distribution())).collect()
 }
 
 /// Returns the columns of a comparison of the metrics that the dimension divides.

@@ -19,7 +19,7 @@ use super::format;
 use super::request::Params;
 use super::shell::{Page, Section, render, respond};
 use super::tables::{Head, list_panel};
-use super::view::View;
+use super::view::{View, see_other};
 use super::words::{Words, fill};
 use crate::error::ApiError;
 use crate::params::{PageForm, PathParams, SubjectPath};
@@ -105,7 +105,7 @@ pub(super) async fn decide(
         id.ok_or_else(|| ApiError::not_found("there is no such action: open the page of actions again"))?;
     work.actions.decide(&principal, &id, &hash, &choice.into()).await?;
     tracing::debug!(action = %id, "decided on the page");
-    Ok(view.go_to(link(&view, &path.org, &[])))
+    Ok(see_other(link(&view, &path.org, &[])))
 }
 
 /// What the form that requests a merge sends.
@@ -134,7 +134,7 @@ pub(super) async fn request_merge(
     let new = NewAction { org, repo, request, key: Some(form.key) };
     let submitted = work.actions.submit(&principal, &new).await?;
     tracing::debug!(action = %submitted.action.id, "requested on the page");
-    Ok(view.go_to(view.link(&["orgs", &display, "actions"])))
+    Ok(see_other(view.link(&["orgs", &display, "actions"])))
 }
 
 /// `listed` is `None` if this server has no actions.
@@ -280,8 +280,7 @@ fn note(view: &View, action: &Action) -> Markup {
         }
         _ => (None, None),
     };
-    let url = action.data.get("url").and_then(serde_json::Value::as_str);
-    let url = url.filter(|url| url.starts_with("https://"));
+    let url = github_url(action);
     let sha =
         action.choice.as_ref().and_then(|choice| choice.head_sha.as_deref()).and_then(|sha| sha.get(..12));
     html! {
@@ -291,6 +290,12 @@ fn note(view: &View, action: &Action) -> Markup {
         @if let Some(url) = url { " " a href=(url) rel="noreferrer" { "GitHub" } }
         @if waits.is_none() && why.is_none() && sha.is_none() && url.is_none() { (format::NONE) }
     }
+}
+
+/// Returns the address on GitHub of what an action is about or has made.
+pub(super) fn github_url(action: &Action) -> Option<&str> {
+    let url = action.data.get("url").and_then(serde_json::Value::as_str);
+    url.filter(|url| url.starts_with("https://"))
 }
 
 pub(super) fn kind_title(words: &Words, kind: ActionKind) -> &'static str {

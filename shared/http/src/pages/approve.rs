@@ -9,7 +9,7 @@ use gam_work::actions::{Action, ApprovalLink, Decision, DecisionSource, LINK_PAT
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::actions::{DecisionChoice, decision_buttons, kind_title, state_title, waiting_text};
+use super::actions::{DecisionChoice, decision_buttons, github_url, kind_title, state_title, waiting_text};
 use super::shell::{Page, render, respond};
 use super::view::View;
 use super::words::fill;
@@ -118,7 +118,6 @@ fn page(view: &View, live: &LiveLink, decided: Option<&Decision>) -> Response {
 fn facts(view: &View, action: &Action) -> Markup {
     let words = view.words;
     let choice = action.choice.as_ref();
-    let url = action.data.get("url").and_then(serde_json::Value::as_str);
     html! {
         table.list {
             caption.hidden { (words.link_title) }
@@ -128,7 +127,7 @@ fn facts(view: &View, action: &Action) -> Markup {
                     th scope="row" { (words.repository) }
                     td {
                         (action.repo) @if let Some(number) = action.number() { "#" (number) }
-                        @if let Some(url) = url.filter(|url| url.starts_with("https://")) {
+                        @if let Some(url) = github_url(action) {
                             " " a href=(url) rel="noreferrer" { "GitHub" }
                         }
                     }

@@ -45,7 +45,7 @@ use crate::service_metrics;
 
 pub(crate) use error_page::ErrorPage;
 pub(crate) use log::LOG_PATH;
-pub(crate) use view::View;
+pub(crate) use view::{View, see_other};
 
 /// The paths that need no token: what the page for signing in loads, and the page of a signed link.
 pub(crate) const PUBLIC_PATHS: [&str; 2] = ["/assets/{name}", LINK_PATH];

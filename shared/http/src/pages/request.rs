@@ -381,11 +381,7 @@ impl Params {
         add("next", !self.next.is_empty(), self.next.clone());
         add("link", !self.link.is_empty(), self.link.clone());
         add("from", self.from != default.from, self.from.to_string());
-        add(
-            "state",
-            self.action_state.is_some(),
-            self.action_state.map_or("", ActionState::as_str).to_owned(),
-        );
+        pairs.extend(self.action_state.map(|state| ("state", state.as_str().to_owned())));
         let LogSelection { org, kind, before } = self.log.clone();
         pairs.extend(org.map(|org| ("org", org)));
         pairs.extend(kind.map(|kind| ("kind", kind)));

@@ -129,12 +129,6 @@ impl View {
         self.params.with(change).query()
     }
 
-    /// Returns the redirect from a form to another page of this router, by its link.
-    pub(super) fn go_to(&self, link: String) -> Response {
-        let headers = [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".to_owned())];
-        (StatusCode::SEE_OTHER, headers).into_response()
-    }
-
     /// Returns the redirect to the same page with `until` in place of the form's last day.
     pub(super) fn redirect(&self) -> Option<Response> {
         let query = self.params.canonical()?.query();
@@ -166,4 +160,10 @@ impl<S: Send + Sync> FromRequestParts<S> for View {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         Ok(View::new(Params::parse(&parts.uri)?, parts))
     }
+}
+
+/// Returns the redirect from a form to another page of this router.
+pub(crate) fn see_other(link: String) -> Response {
+    let headers = [(header::LOCATION, link), (header::CACHE_CONTROL, "no-store".to_owned())];
+    (StatusCode::SEE_OTHER, headers).into_response()
 }

@@ -9,25 +9,6 @@ use super::query_string::QueryString;
 use super::{DEFAULT_LIMIT, DEFAULT_PARTS, Parameter, SORT_DIRECTIONS, value_of};
 use crate::error::ApiError;
 
-/// The parameters of a subject's metrics of sessions.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct AgentMetricsParams {
-    pub(crate) range: Range,
-    pub(crate) bots: BotFilter,
-    pub(crate) compare: bool,
-}
-
-impl QueryParams for AgentMetricsParams {
-    fn accepted() -> Vec<Parameter> {
-        MetricsParams::accepted()
-    }
-
-    fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let MetricsParams { range, bots, compare } = MetricsParams::from_query(query, today)?;
-        Ok(AgentMetricsParams { range, bots, compare })
-    }
-}
-
 /// The parameters of the classes of a subject's merged pull requests.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct AgentPrsParams {
@@ -71,7 +52,7 @@ impl QueryParams for AgentSeriesParams {
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let AgentMetricsParams { range, bots, .. } = AgentMetricsParams::from_query(query, today)?;
+        let MetricsParams { range, bots, .. } = MetricsParams::from_query(query, today)?;
         let metric = query.choice(Parameter::AgentMetric, AgentMetric::named)?;
         let by = query.choice(Parameter::AgentDivision, AgentDimension::parse)?;
         Ok(AgentSeriesParams {
@@ -112,7 +93,7 @@ impl QueryParams for AgentListParams {
     }
 
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
-        let AgentMetricsParams { range, bots, compare } = AgentMetricsParams::from_query(query, today)?;
+        let MetricsParams { range, bots, compare } = MetricsParams::from_query(query, today)?;
         let listing = query.choice(Parameter::AgentBy, AgentListing::parse)?.unwrap_or(AgentListing::ALL[0]);
         let sort = query.choice(Parameter::AgentSort, AgentMetric::named)?;
         let direction = query.choice(Parameter::AgentOrder, |name| value_of(&SORT_DIRECTIONS, name))?;

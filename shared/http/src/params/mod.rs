@@ -10,7 +10,7 @@ mod queries;
 mod query_string;
 mod subject_path;
 
-pub(crate) use agent_queries::{AgentListParams, AgentMetricsParams, AgentPrsParams, AgentSeriesParams};
+pub(crate) use agent_queries::{AgentListParams, AgentPrsParams, AgentSeriesParams};
 pub(crate) use json_body::JsonBody;
 pub(crate) use page_form::{FromOwnPage, PageForm};
 pub(crate) use queries::{

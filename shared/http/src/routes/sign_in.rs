@@ -3,7 +3,7 @@
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use chrono::{DateTime, Utc};
@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::auth::{AccessControl, LOCATION_OF_SIGN_IN, TOKEN_COOKIE};
 use crate::error::{ApiError, Refusal};
-use crate::pages::View;
 use crate::pages::sign_in as page;
+use crate::pages::{View, see_other};
 use crate::params::{FromOwnPage, PageForm};
 
 const SIGN_OUT: &str = "/sign-out";
@@ -121,8 +121,7 @@ fn with_cookie(mut response: Response, value: &str, max_age_seconds: i64, is_sec
 
 /// Redirects to a path on this server, relative to `/sign-in` and `/sign-out`.
 fn go_to(path: &str) -> Response {
-    let headers = [(header::LOCATION, page::relative(path)), (header::CACHE_CONTROL, "no-store".to_owned())];
-    (StatusCode::SEE_OTHER, headers).into_response()
+    see_other(page::relative(path))
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use crate::answer::{Answer, AnswerFormat};
 use crate::error::ApiError;
 use crate::openapi::{Operation, schema_name};
 use crate::params::{
-    AgentListParams, AgentMetricsParams, AgentPrsParams, AgentSeriesParams, Parameter, QueryParams,
-    SubjectQuery, WithRepoId,
+    AgentListParams, AgentPrsParams, AgentSeriesParams, MetricsParams, Parameter, QueryParams, SubjectQuery,
+    WithRepoId,
 };
 use crate::routes::{Route, RouteMethod};
 
@@ -101,7 +101,7 @@ pub(in crate::routes) fn routes() -> impl Iterator<Item = Route> {
 
 fn metrics(path: &'static str, subject: AgentSubject) -> Route {
     let texts = ("agent_metrics", "The metrics of sessions of coding agents over a range,");
-    let operation = subject.operation::<AgentMetricsParams>(path, texts, schema_name::AGENT_METRICS);
+    let operation = subject.operation::<MetricsParams>(path, texts, schema_name::AGENT_METRICS);
     let handler = get(handle_metrics);
     Route { path, method: RouteMethod::Get, handler, operation, class: RouteClass::Read }
 }
@@ -141,9 +141,9 @@ async fn handle_prs(
 async fn handle_metrics(
     format: AnswerFormat,
     State(ports): State<QueryPorts>,
-    SubjectQuery { org, subject, params }: SubjectQuery<AgentMetricsParams>,
+    SubjectQuery { org, subject, params }: SubjectQuery<MetricsParams>,
 ) -> Result<Answer<AgentMetricsAnswer>, ApiError> {
-    let AgentMetricsParams { range, bots, compare } = params;
+    let MetricsParams { range, bots, compare } = params;
     let request = AgentMetricsRequest { subject, range, bots, compare };
     Ok(Answer { format, body: gam_query::agent_metrics(&ports, &org, &request).await? })
 }

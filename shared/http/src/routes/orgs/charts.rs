@@ -209,11 +209,10 @@ impl ChartSeries {
                 (ChartForm::Bars(Unit::Count), 1.0)
             }
         };
-        let is_distribution = metric.aggregation == AgentAggregation::SessionLength;
         let values = points.iter().map(|point| point.value).collect();
         ChartSeries {
             buckets: points.iter().map(|point| (point.start, point.end, point.partial)).collect(),
-            lines: lines(values, is_distribution, factor, params.language),
+            lines: lines(values, metric.is_distribution(), factor, params.language),
             form,
             context: series.context,
             coverage: CoverageAnswer::default(),

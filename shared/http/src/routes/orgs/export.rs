@@ -14,8 +14,8 @@ use gam_access::RouteClass;
 use gam_model::metric::CATALOGUE;
 use gam_model::{AgentMetric, csv_cell};
 use gam_query::{
-    AgentMetricValue, AgentMetricValues, Export, ExportRequest, ExportRow, MetricValue, MetricValues,
-    QueryError, QueryPorts,
+    AgentMetricValue, AgentMetricValues, Export, ExportRequest, ExportRow, MetricValues, QueryError,
+    QueryPorts,
 };
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -222,16 +222,7 @@ impl RowValues for MetricValues {
     }
 
     fn cells(&self) -> io::Result<Vec<String>> {
-        let mut cells = Vec::new();
-        for (_, value) in &self.0 {
-            match *value {
-                MetricValue::Count(count) => cells.push(count.to_string()),
-                MetricValue::Distribution { count, mean, p50, p90 } => {
-                    cells.extend([count.to_string(), number(mean)?, number(p50)?, number(p90)?]);
-                }
-            }
-        }
-        Ok(cells)
+        cells(self.0.iter().map(|(_, value)| (*value).into()))
     }
 }
 
@@ -241,18 +232,23 @@ impl RowValues for AgentMetricValues {
     }
 
     fn cells(&self) -> io::Result<Vec<String>> {
-        let mut cells = Vec::new();
-        for (_, value) in &self.0 {
-            match *value {
-                AgentMetricValue::Count(count) => cells.push(count.to_string()),
-                AgentMetricValue::Number(value) => cells.push(number(value)?),
-                AgentMetricValue::Distribution { count, mean, p50, p90 } => {
-                    cells.extend([count.to_string(), number(mean)?, number(p50)?, number(p90)?]);
-                }
+        cells(self.0.iter().map(|(_, value)| *value))
+    }
+}
+
+/// Returns the cells of values.
+fn cells(values: impl Iterator<Item = AgentMetricValue>) -> io::Result<Vec<String>> {
+    let mut cells = Vec::new();
+    for value in values {
+        match value {
+            AgentMetricValue::Count(count) => cells.push(count.to_string()),
+            AgentMetricValue::Number(value) => cells.push(number(value)?),
+            AgentMetricValue::Distribution { count, mean, p50, p90 } => {
+                cells.extend([count.to_string(), number(mean)?, number(p50)?, number(p90)?]);
             }
         }
-        Ok(cells)
     }
+    Ok(cells)
 }
 
 fn csv_header<V: RowValues>() -> String {

@@ -19,8 +19,8 @@ use super::tasks::{fields_of, visible_orgs};
 use super::{Route, RouteMethod};
 use crate::answer::AcceptsJson;
 use crate::error::{ApiError, quoted};
-use crate::openapi::{NamedSchema, Operation, ResponseBody, derived, schema_name};
-use crate::params::{JsonBody, NoParams, QueryParams, Validated};
+use crate::openapi::{NamedSchema, Operation, derived, schema_name};
+use crate::params::{JsonBody, NoParams, Validated};
 
 /// The paths of the routes.
 pub(super) const PATHS: [&str; 1] = ["/api/v1/sessions"];
@@ -41,16 +41,11 @@ pub(super) fn schemas() -> Vec<NamedSchema> {
 }
 
 pub(super) fn push(path: &'static str) -> Route {
+    let summary = "Stores session events of another machine. To send them again changes nothing. They are credited to the \
+                   member of the token";
     let operation = Operation {
-        id: "push_sessions".to_owned(),
-        summary: "Stores session events of another machine. To send them again changes nothing. They are credited to the \
-                  member of the token"
-            .to_owned(),
-        parameters: NoParams::accepted(),
-        response: ResponseBody::Json(schema_name::SESSIONS_PUSHED),
         request: Some(schema_name::SESSION_PUSH),
-        no_content: None,
-        error_statuses: &[400, 404, 415],
+        ..Operation::of_json("push_sessions", summary, schema_name::SESSIONS_PUSHED, &[400, 404, 415])
     };
     Route { path, method: RouteMethod::Post, handler: post(handle_push), operation, class: RouteClass::Work }
 }
