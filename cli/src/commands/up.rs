@@ -273,9 +273,14 @@ async fn run_round(
     }
     // The organization's name as GitHub writes it, once it is known.
     let name = collected.as_ref().map_or_else(|_| org.to_owned(), |outcome| outcome.org().to_owned());
-    let (outcome, _) = aggregate::aggregate_org(session, data, &name).await?;
-    console.print_info(format!("{name}: {}", aggregate::summary(&outcome)));
-    let read_at = collected?.read_at().unwrap_or_else(|| data.clock().now());
+    let aggregated = aggregate::aggregate_org(session, data, &name).await;
+    if let Ok((outcome, _)) = &aggregated {
+        console.print_info(format!("{name}: {}", aggregate::summary(outcome)));
+    }
+    // The failure of the collection comes first: an aggregation records its own.
+    let collected = collected?;
+    aggregated?;
+    let read_at = collected.read_at().unwrap_or_else(|| data.clock().now());
     // Once a day, look for what GitHub does not list as a change.
     if is_due(&data.collect_ports(), &data.key_of(org).await?, read_at).await? {
         let report = reconcile::reconcile(session, data, github, org, Continuation::NextRound).await?;
