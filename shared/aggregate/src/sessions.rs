@@ -6,16 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, inbox, sessions};
-use gam_model::session_event::combine_by_id;
+use gam_model::session_event::{combine_by_id, months_of_copies};
 use gam_model::{Month, SessionEvent};
 
 use crate::month::{MonthOutcome, MonthUpdate, run_blocking};
 use crate::{AggregateError, AggregateOptions, AggregatePorts, AggregateRun, run_in_newest_epoch};
 
-/// Within this time of a month's edge, a copy of a row can be in the neighbouring month.
-const EDGE: TimeDelta = TimeDelta::hours(24);
 /// The most bytes of batches that are processed together.
 const CHUNK_BYTES: u64 = 32 << 20;
 
@@ -204,6 +202,5 @@ async fn place_at_edges(
 /// Returns the month whose edge the time is near, other than its own.
 fn neighbour(at: DateTime<Utc>) -> Option<Month> {
     let own = Month::of(at.date_naive());
-    let month_of = |at: DateTime<Utc>| Month::of(at.date_naive());
-    [at - EDGE, at + EDGE].map(month_of).into_iter().find(|month| *month != own)
+    months_of_copies(at).into_iter().find(|month| *month != own)
 }

@@ -8,7 +8,7 @@
 
 use std::cmp::Ordering;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -225,6 +225,8 @@ pub struct SessionFacts {
 const FIELDS_OF_ALL_KINDS: [&str; 3] = ["subagent", "branch", "replayed"];
 /// The greatest number that a field can have. No sum of such numbers over a month overflows.
 const MAX_FACT: i64 = 1_000_000_000_000;
+/// Within this time of a month's edge, a copy of an event can be in the neighbouring month.
+pub const MONTH_EDGE: TimeDelta = TimeDelta::hours(24);
 const QUARTER_MS: i64 = 15 * 60 * 1_000;
 
 impl SessionEventKind {
@@ -394,6 +396,11 @@ impl SessionEvent {
         }
         rank(self).cmp(&rank(other)).then_with(|| owner(other).cmp(&owner(self)))
     }
+}
+
+/// Returns the first and the last month, UTC, in which a copy of an event with this time can be. They can be the same.
+pub fn months_of_copies(at: DateTime<Utc>) -> [Month; 2] {
+    [at - MONTH_EDGE, at + MONTH_EDGE].map(|at| Month::of(at.date_naive()))
 }
 
 /// Returns one row for each id, sorted by id: the combination of all rows with that id.

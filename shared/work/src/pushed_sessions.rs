@@ -2,7 +2,7 @@
 //!
 //! Each event belongs to the member who pushed it first. So nobody can change the rows of somebody else, although the id
 //! of a response can be learnt from a shared log. An owner is a record of the store, which is written before the event
-//! goes to the lake: a crash in between leaves an owner without an event, who pushes it again.
+//! goes to the lake. After a crash in between there is an owner but no event. The owner pushes the event again.
 //!
 //! Owners expire, because the store would grow without end. An event that may have had an owner whose record expired is
 //! compared with the rows of the lake.
@@ -14,21 +14,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use gam_model::session_event::combine_by_id;
+use gam_model::session_event::{combine_by_id, months_of_copies};
 use gam_model::{Clock, FieldText, Month, SessionEvent};
 use gam_store::{
-    CommitOutcome, Error as StoreError, Expectation, KeyPart, MAX_COMMIT_WRITES, RecordCommit,
+    CommitOutcome, Error as StoreError, Expectation, KeyPart, MAX_COMMIT_WRITES, Record, RecordCommit,
     RecordCommitId, RecordKey, RecordKind, RecordStore, commit_until_answered,
 };
 use sha2::{Digest, Sha256};
 
-/// How long an owner is remembered: longer than `COMPARED_AFTER` and a month, because an event with a time of the
-/// sender's choice is merged with the row of its month.
+/// How long an owner is remembered. It is longer than `COMPARED_AFTER` and a month: the sender chooses the time of an
+/// event, and a merge looks for its row in the month of that time.
 pub const OWNER_LIFETIME: TimeDelta = TimeDelta::days(130);
 /// An event that is older than this is compared with the lake: the record of its owner may have expired.
 const COMPARED_AFTER: TimeDelta = TimeDelta::days(90);
-/// Within this time of a month's edge, a merge looks for a copy in the neighbouring month.
-const MERGE_EDGE: TimeDelta = TimeDelta::hours(24);
 /// How many owners are read at the same time.
 const CONCURRENT_READS: usize = 16;
 /// How often owners are written again after others wrote some of them at the same time.
@@ -100,39 +98,48 @@ impl PushedSessions {
         events: Vec<SessionEvent>,
     ) -> Result<BTreeSet<FieldText>, PushError> {
         let mut events = combine_by_id(events);
-        let owners = self.owners(org, &events).await?;
-        let (mut refused, mut without_owner) = (BTreeSet::new(), Vec::new());
-        for (event, owner) in events.iter().zip(owners) {
-            match owner {
-                None => without_owner.push(event),
-                Some(owner) if owner.eq_ignore_ascii_case(member) => {}
-                Some(_) => {
-                    refused.insert(event.id.clone());
-                }
-            }
-        }
-        let in_lake = self.owned_in_lake(org, member, &without_owner).await?;
-        without_owner.retain(|event| !in_lake.contains(event.id.as_str()));
+        let keyed = events.iter().map(|event| Ok((key(org, &event.id)?, event)));
+        let keyed = keyed.collect::<Result<Vec<_>, StoreError>>()?;
+        let mut refused = BTreeSet::new();
+        let mut without_owner = self.without_owner(member, keyed, &mut refused).await?;
+        refused.extend(self.owned_in_lake(org, member, &without_owner).await?);
+        without_owner.retain(|(_, event)| !refused.contains(&event.id));
         for chunk in without_owner.chunks(MAX_COMMIT_WRITES) {
-            refused.extend(self.claim(org, member, chunk).await?);
+            self.claim(member, chunk.to_vec(), &mut refused).await?;
         }
-        events.retain(|event| !refused.contains(&event.id) && !in_lake.contains(event.id.as_str()));
-        refused.extend(in_lake.iter().map(|id| FieldText::new(id)));
+        events.retain(|event| !refused.contains(&event.id));
         if !events.is_empty() {
             self.inbox.put(org, events).await.map_err(PushError::Lake)?;
         }
         Ok(refused)
     }
 
-    /// Returns the owner of each event, if it has one.
-    async fn owners(&self, org: &str, events: &[SessionEvent]) -> Result<Vec<Option<String>>, StoreError> {
+    /// Returns the events without an owner. Adds those of others to `refused`.
+    async fn without_owner<'a>(
+        &self,
+        member: &str,
+        events: Vec<KeyedEvent<'a>>,
+        refused: &mut BTreeSet<FieldText>,
+    ) -> Result<Vec<KeyedEvent<'a>>, StoreError> {
         let now = self.clock.now();
-        let keys = events.iter().map(|event| key(org, &event.id)).collect::<Result<Vec<_>, StoreError>>()?;
+        let keys: Vec<RecordKey> = events.iter().map(|(key, _)| key.clone()).collect();
         let reads = keys.into_iter().map(|key| {
             let records = self.records.clone();
-            async move { Ok(records.get(&key, now).await?.map(|record| record.body)) }
+            async move { records.get(&key, now).await }
         });
-        stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await
+        let owners: Vec<Option<Record>> =
+            stream::iter(reads).buffered(CONCURRENT_READS).try_collect().await?;
+        let mut without_owner = Vec::new();
+        for (entry, owner) in events.into_iter().zip(owners) {
+            match owner {
+                None => without_owner.push(entry),
+                Some(owner) if owner.body.eq_ignore_ascii_case(member) => {}
+                Some(_) => {
+                    refused.insert(entry.1.id.clone());
+                }
+            }
+        }
+        Ok(without_owner)
     }
 
     /// Returns the ids of the old events of which the lake has a row of somebody else. The sender chooses the time of an
@@ -141,60 +148,52 @@ impl PushedSessions {
         &self,
         org: &str,
         member: &str,
-        events: &[&SessionEvent],
-    ) -> Result<BTreeSet<String>, PushError> {
+        events: &[KeyedEvent<'_>],
+    ) -> Result<BTreeSet<FieldText>, PushError> {
         let before = self.clock.now() - COMPARED_AFTER;
         let mut ids_by_month: BTreeMap<Month, BTreeSet<String>> = BTreeMap::new();
-        for event in events.iter().filter(|event| event.occurred_at < before) {
-            for at in [event.occurred_at - MERGE_EDGE, event.occurred_at + MERGE_EDGE] {
-                ids_by_month.entry(Month::of(at.date_naive())).or_default().insert(event.id.to_string());
+        for (_, event) in events.iter().filter(|(_, event)| event.occurred_at < before) {
+            for month in months_of_copies(event.occurred_at) {
+                ids_by_month.entry(month).or_default().insert(event.id.to_string());
             }
         }
         let mut foreign = BTreeSet::new();
         for (month, ids) in ids_by_month {
             let members = self.inbox.members(org, month, ids).await.map_err(PushError::Lake)?;
             let others = members.into_iter().filter(|(_, owner)| !owner.eq_ignore_ascii_case(member));
-            foreign.extend(others.map(|(id, _)| id));
+            foreign.extend(others.map(|(id, _)| FieldText::new(&id)));
         }
         Ok(foreign)
     }
 
-    /// Makes the member the owner of events without one. Returns the events that somebody else owns. There are at most
-    /// [`MAX_COMMIT_WRITES`] events.
+    /// Makes the member the owner of events without one, at most [`MAX_COMMIT_WRITES`]. Adds those that somebody else owns
+    /// meanwhile to `refused`.
     async fn claim(
         &self,
-        org: &str,
         member: &str,
-        events: &[&SessionEvent],
-    ) -> Result<Vec<FieldText>, PushError> {
+        mut open: Vec<KeyedEvent<'_>>,
+        refused: &mut BTreeSet<FieldText>,
+    ) -> Result<(), PushError> {
         let now = self.clock.now();
-        let keys = events.iter().map(|event| Ok((key(org, &event.id)?, &event.id)));
-        let mut open = keys.collect::<Result<Vec<_>, StoreError>>()?;
-        let mut foreign = Vec::new();
         for _ in 0..MAX_CONFLICTS {
             if open.is_empty() {
-                return Ok(foreign);
+                return Ok(());
             }
             let commit = open.iter().fold(RecordCommit::new(RecordCommitId::random()), |commit, (key, _)| {
                 commit.put_until(key.clone(), member, now + OWNER_LIFETIME, Expectation::Absent)
             });
             if commit_until_answered(&*self.records, &commit, now).await? == CommitOutcome::Committed {
-                return Ok(foreign);
+                return Ok(());
             }
             // Another request has made somebody the owner meanwhile.
-            let mut without_owner = Vec::new();
-            for (key, id) in open {
-                match self.records.get(&key, now).await? {
-                    None => without_owner.push((key, id)),
-                    Some(record) if record.body.eq_ignore_ascii_case(member) => {}
-                    Some(_) => foreign.push(id.clone()),
-                }
-            }
-            open = without_owner;
+            open = self.without_owner(member, open, refused).await?;
         }
-        if open.is_empty() { Ok(foreign) } else { Err(PushError::Busy) }
+        if open.is_empty() { Ok(()) } else { Err(PushError::Busy) }
     }
 }
+
+/// An event, with the key of its owner.
+type KeyedEvent<'a> = (RecordKey, &'a SessionEvent);
 
 fn key(org: &str, id: &FieldText) -> Result<RecordKey, StoreError> {
     let hash = hex::encode(Sha256::digest(id.as_str().as_bytes()));
@@ -343,6 +342,8 @@ mod tests {
 
     #[test]
     fn an_owner_is_remembered_until_every_event_of_its_month_is_compared() {
-        assert!(OWNER_LIFETIME > COMPARED_AFTER + TimeDelta::days(31) + MERGE_EDGE * 2);
+        assert!(
+            OWNER_LIFETIME > COMPARED_AFTER + TimeDelta::days(31) + gam_model::session_event::MONTH_EDGE * 2
+        );
     }
 }
