@@ -1,6 +1,6 @@
 //! Replacing a file at once.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -72,5 +72,21 @@ mod tests {
         symlink("b", at("a")).unwrap();
         symlink("a", at("b")).unwrap();
         assert!(replace_file(&at("a"), b"3").is_err(), "a circle");
+    }
+}
+
+/// Makes the file names in a directory durable.
+///
+/// # Errors
+/// If the directory cannot be opened or synced.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    match File::open(path)?.sync_all() {
+        // Some network and container file systems cannot sync directories.
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        result => result,
     }
 }

@@ -20,6 +20,7 @@ use crate::error::{failure, usage_error};
 use crate::exit::Exit;
 use crate::format::{bytes, count};
 use crate::location::{LAKE_DIR, LakeLocation, STORE_FILE, StoreLocation};
+use crate::replace_file::sync_directory;
 use crate::session::CliSession;
 use crate::terminal_text::quoted;
 
@@ -241,18 +242,6 @@ fn copy_file(from: &Path, to: &Path) -> anyhow::Result<Option<u64>> {
         Ok(bytes)
     };
     write().map(Some).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
-}
-
-/// Makes the file names in a directory durable.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(());
-    }
-    match File::open(path)?.sync_all() {
-        // Some network and container file systems cannot sync directories.
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-        result => result,
-    }
 }
 
 fn report(

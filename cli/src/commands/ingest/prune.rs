@@ -9,7 +9,6 @@ use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use gam_lake::{ObjectStore, registry, sessions};
@@ -17,14 +16,16 @@ use gam_model::{Clock as _, Month, SystemClock};
 use gam_sessions::LogFacts;
 use serde_json::json;
 
+use super::scan::find_logs;
 use crate::args;
 use crate::error::usage_error;
 use crate::exit::Exit;
 use crate::format::{bytes, count};
-use crate::ingest::discover::{self, LogDirectories, LogFile};
+use crate::ingest::discover::{LogDirectories, LogFile};
 use crate::ingest::read::read_files;
 use crate::ingest::state::{FileVersion, IngestedFiles, LockedState};
 use crate::open::open_lake_for_reading;
+use crate::replace_file::sync_directory;
 use crate::session::CliSession;
 
 const EXAMPLES: &str = "\
@@ -113,11 +114,7 @@ pub(super) async fn run(session: &CliSession, args: &PruneArgs) -> anyhow::Resul
     let key = registry::read(&*objects).await?.key_of(&args.org);
     let ingested = locked.as_ref().and_then(|locked| locked.read().ingested(&key).cloned());
     let ingested = ingested.unwrap_or_default();
-    let files = match args.paths.as_slice() {
-        [] => discover::find_in_homes(&LogDirectories::of_settings(settings), None),
-        paths => discover::find_at(paths, None),
-    };
-    let files = files.context("cannot list the log files")?;
+    let files = find_logs(&LogDirectories::of_settings(settings), &args.paths, None)?;
     let (candidates, mut pruning) = candidates(files, &ingested, SystemClock.now() - args.older_than);
     // The lake of a server cannot be seen.
     let lake = ingested.pushed_to.is_none().then_some((&*objects, key.as_str()));
@@ -296,12 +293,6 @@ fn copy(path: &Path, archive: &Path) -> io::Result<()> {
     // The names must be durable, too, before the original is gone.
     sync_directory(directory)?;
     new_parents.into_iter().filter_map(Path::parent).try_for_each(sync_directory)
-}
-
-/// Makes the names in a directory durable. Not every system can open one.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    if cfg!(unix) { fs::File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 fn print(session: &CliSession, args: &PruneArgs, pruning: &Pruning) -> anyhow::Result<()> {

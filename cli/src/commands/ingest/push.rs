@@ -76,16 +76,13 @@ impl PushClient {
         events: &[SessionEvent],
     ) -> anyhow::Result<BTreeMap<FieldText, Refusal>> {
         let mut refused = BTreeMap::new();
-        let new: Vec<(u64, u64, Value)> = events
+        let new: Vec<OutgoingEvent> = events
             .iter()
-            .map(|event| {
-                let value = Value::Object(event_fields(event));
-                (hash(&event.id), hash(&value.to_string()), value)
-            })
-            .filter(|(id, content, _)| self.sent.get(id) != Some(content))
+            .map(OutgoingEvent::new)
+            .filter(|event| self.sent.get(&event.id) != Some(&event.content))
             .collect();
         for batch in batches(&new) {
-            let values: Vec<&Value> = batch.iter().map(|(_, _, value)| value).collect();
+            let values: Vec<&Value> = batch.iter().map(|event| &event.value).collect();
             let mut body = json!({ "org": self.org, "events": values });
             if let Some(member) = &self.member {
                 body["member"] = member.as_str().into();
@@ -97,8 +94,8 @@ impl PushClient {
             if self.sent.len() + batch.len() > MAX_SENT {
                 self.sent.clear();
             }
-            let accepted = batch.iter().filter(|(id, ..)| !is_refused.contains(id));
-            self.sent.extend(accepted.map(|(id, content, _)| (*id, *content)));
+            let accepted = batch.iter().filter(|event| !is_refused.contains(&event.id));
+            self.sent.extend(accepted.map(|event| (event.id, event.content)));
             refused.extend(of_batch);
         }
         Ok(refused)
@@ -190,16 +187,35 @@ pub(super) fn event_fields(event: &SessionEvent) -> Map<String, Value> {
     }
 }
 
+/// An event that is sent.
+struct OutgoingEvent {
+    /// The hash of its id.
+    id: u64,
+    /// The hash of all of it.
+    content: u64,
+    /// Its length in a request.
+    bytes: usize,
+    value: Value,
+}
+
+impl OutgoingEvent {
+    fn new(event: &SessionEvent) -> Self {
+        let value = Value::Object(event_fields(event));
+        let text = value.to_string();
+        // A comma follows it.
+        OutgoingEvent { id: hash(&event.id), content: hash(&text), bytes: text.len() + 1, value }
+    }
+}
+
 /// Divides events into requests that a server takes.
-fn batches(events: &[(u64, u64, Value)]) -> Vec<&[(u64, u64, Value)]> {
+fn batches(events: &[OutgoingEvent]) -> Vec<&[OutgoingEvent]> {
     let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0);
-    for (index, (_, _, value)) in events.iter().enumerate() {
-        let length = value.to_string().len() + 1;
-        if index > start && (index - start == MAX_EVENTS || bytes + length > MAX_BYTES) {
+    for (index, event) in events.iter().enumerate() {
+        if index > start && (index - start == MAX_EVENTS || bytes + event.bytes > MAX_BYTES) {
             batches.push(&events[start..index]);
             (start, bytes) = (index, 0);
         }
-        bytes += length;
+        bytes += event.bytes;
     }
     if start < events.len() {
         batches.push(&events[start..]);
@@ -222,7 +238,7 @@ fn parse_refused(answer: &Value) -> BTreeMap<FieldText, Refusal> {
         .collect()
 }
 
-fn hash(value: &(impl Hash + ?Sized)) -> u64 {
+pub(super) fn hash(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
@@ -234,10 +250,13 @@ mod tests {
 
     #[test]
     fn requests_have_bounded_events_and_bytes() {
-        let events = |count: usize, bytes: usize| -> Vec<(u64, u64, Value)> {
-            (0..count).map(|number| (number as u64, 0, Value::String("x".repeat(bytes)))).collect()
+        let events = |count: usize, bytes: usize| -> Vec<OutgoingEvent> {
+            let value = Value::String("x".repeat(bytes));
+            let bytes = value.to_string().len() + 1;
+            let event = |id| OutgoingEvent { id, content: 0, bytes, value: value.clone() };
+            (0..count as u64).map(event).collect()
         };
-        let lengths = |events: &[(u64, u64, Value)]| -> Vec<usize> {
+        let lengths = |events: &[OutgoingEvent]| -> Vec<usize> {
             batches(events).into_iter().map(<[_]>::len).collect()
         };
         assert!(lengths(&[]).is_empty());
@@ -287,7 +306,7 @@ mod tests {
     #[test]
     fn only_what_the_server_asks_for_is_repeated() {
         let pause = Some(Duration::from_secs(1));
-        assert!(may_repeat(429, None) && may_repeat(503, pause));
+        assert!(may_repeat(429, None) && may_repeat(502, None) && may_repeat(503, pause));
         assert!(!may_repeat(500, None) && !may_repeat(404, pause));
     }
 }

@@ -1,16 +1,17 @@
 //! Reads the log files that changed, portion by portion, so that memory does not grow with the number of files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, Utc};
 use gam_model::session_event::combine_by_id;
-use gam_model::{FieldText, SessionEvent};
+use gam_model::{CodingAgent, FieldText, SessionEvent};
 use gam_sessions::{Disclosure, LogFacts, READING};
 
 use super::SessionsArgs;
+use super::push::hash;
 use super::report::IngestOutcome;
 use crate::ingest::discover::{self, LogDirectories, LogFile};
 use crate::ingest::owners::{LeftOut, OwnerFinder, OwnerRules};
@@ -75,7 +76,7 @@ impl LogScan {
         let args = args.clone();
         let find = move || {
             let started = Instant::now();
-            let files = find_logs(&directories, &args)?;
+            let files = find_logs(&directories, &args.paths, args.agent)?;
             let known = if args.again { BTreeMap::new() } else { state.files(&rules.org, &options) };
             let outcome = IngestOutcome { files: files.len(), ..IngestOutcome::default() };
             // Files that are gone stay: they may come back, and what was read of them stays in the lake, too.
@@ -217,11 +218,14 @@ impl LogScan {
 ///
 /// # Errors
 /// If a path does not exist or cannot be read.
-pub(super) fn find_logs(directories: &LogDirectories, args: &SessionsArgs) -> anyhow::Result<Vec<LogFile>> {
-    let files = if args.paths.is_empty() {
-        discover::find_in_homes(directories, args.agent)
-    } else {
-        discover::find_at(&args.paths, args.agent)
+pub(super) fn find_logs(
+    directories: &LogDirectories,
+    paths: &[PathBuf],
+    agent: Option<CodingAgent>,
+) -> anyhow::Result<Vec<LogFile>> {
+    let files = match paths {
+        [] => discover::find_in_homes(directories, agent),
+        paths => discover::find_at(paths, agent),
     };
     files.context("cannot list the log files")
 }
@@ -236,13 +240,7 @@ fn unknown_records(facts: &LogFacts) -> Vec<UnknownRecords> {
     records.collect()
 }
 
-fn hash(id: &FieldText) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Returns all that the result depends on, in addition to the files.
+/// Returns a hash of all that the result depends on, apart from the files.
 fn options_text(session: &CliSession, args: &SessionsArgs, rules: &OwnerRules) -> String {
     let repos: Vec<&String> = rules.repos.iter().flat_map(BTreeMap::keys).collect();
     let destination = args.push.clone().unwrap_or_else(|| session.settings.lake.to_string());

@@ -52,7 +52,7 @@ pub(super) async fn run(session: &CliSession, args: SessionsArgs) -> anyhow::Res
     }
     let directories = LogDirectories::of_settings(&session.settings);
     // A path that does not exist now is a mistake. Later it is a failure like others.
-    find_logs(&directories, &args)?;
+    find_logs(&directories, &args.paths, args.agent)?;
     let pusher = pusher(session, &args)?;
     let watch = Watch { session, directories, pusher, args, rounds: Rounds::default() };
     tokio::select! {
@@ -95,7 +95,7 @@ impl Watch<'_> {
     async fn look(&mut self) -> anyhow::Result<()> {
         let (directories, args) = (self.directories.clone(), self.args.clone());
         let look = move || -> anyhow::Result<SeenFiles> {
-            let files = find_logs(&directories, &args)?;
+            let files = find_logs(&directories, &args.paths, args.agent)?;
             Ok(files.into_iter().map(|file| (file.path.clone(), FileVersion::of(&file.path))).collect())
         };
         // Before the round: what is written during the round makes the next one due.
