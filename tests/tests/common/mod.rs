@@ -2,3 +2,4 @@
 
 pub(crate) mod action_kills;
 pub(crate) mod action_storm;
+pub(crate) mod issues;

@@ -4,21 +4,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use gam_bench::{LakeGenerator, LakeShape, write_snapshots};
-use gam_model::{Month, SystemClock};
-use gam_store::RecordStore;
-use gam_store_sql::SqliteStore;
+use gam_model::Month;
 use gam_tests::action_host::ActionHost;
 use gam_tests::github::writes::WriteDouble;
 use gam_tests::http::get;
 use gam_tests::program::{Sandbox, ServerProcess, binary, run_to_end};
-use gam_work::tasks::Tasks;
-use gam_work::testing::{store_issue, task_issue};
 use serde_json::{Value, json};
 
+use crate::common::issues::store_tasks;
 use crate::tools::{Tool, root};
 use crate::{ExternalTest, external_test};
 
@@ -98,7 +93,7 @@ fn a_merge_is_requested_approved_and_logged_in_a_browser() {
 /// A worker claims a task and appends to its log, while somebody looks at the log.
 fn the_log_of_a_task_grows_in_a_browser() {
     let sandbox = demo();
-    store_task(&sandbox.data_dir().join("store.sqlite"));
+    store_tasks(&sandbox.data_dir().join("store.sqlite"), 1);
     let token = |role: &str| {
         let created = sandbox.run(&["token", "new", role, "--role", role]).expect_status(0);
         created.text().trim().to_owned()
@@ -108,20 +103,6 @@ fn the_log_of_a_task_grows_in_a_browser() {
         "tokens": { "worker": token("worker"), "viewer": token("viewer") },
     });
     walk("task log", &sandbox.serve(), settings);
-}
-
-/// Stores an issue that is a task, as the cache of issues does.
-fn store_task(path: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let store = SqliteStore::open(path).await.expect("the store");
-        let records: Arc<dyn RecordStore> = Arc::new(store.clone());
-        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), Arc::new(|_| 0));
-        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
-        let issue = task_issue((7, "web-app"), 1, created_at);
-        store_issue(&*records, &tasks, "octo-demo", &issue, created_at).await;
-        store.close().await;
-    });
 }
 
 /// Returns a sandbox with the sample organization.

@@ -1,18 +1,12 @@
 //! The audit log of the real program: from a change to a segment, and what is found when somebody changes it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use gam_model::SystemClock;
-use gam_store::RecordStore;
-use gam_store_sql::SqliteStore;
 use gam_tests::http::{HttpResponse, send_request};
 use gam_tests::program::{Sandbox, run_to_end};
-use gam_tests::support::runtime;
-use gam_work::tasks::Tasks;
-use gam_work::testing::{store_issue, task_issue};
 use serde_json::Value;
+
+use crate::common::issues::store_tasks;
 
 const ORG: &str = "octo-demo";
 
@@ -20,7 +14,7 @@ const ORG: &str = "octo-demo";
 fn audited() -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
-    store_task(&sandbox.data_dir().join("store.sqlite"));
+    store_tasks(&sandbox.data_dir().join("store.sqlite"), 1);
     let token = |name: &str, role: &str| {
         sandbox.run(&["token", "new", name, "--role", role]).expect_status(0).text().trim().to_owned()
     };
@@ -32,19 +26,6 @@ fn audited() -> (Sandbox, String) {
     run_to_end(command).expect_status(0);
     drop(server);
     (sandbox, auditor)
-}
-
-/// Stores an issue as the cache of issues does, with the task that follows from it.
-fn store_task(path: &Path) {
-    runtime().block_on(async {
-        let store = SqliteStore::open(path).await.expect("the store");
-        let records: Arc<dyn RecordStore> = Arc::new(store.clone());
-        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), Arc::new(|_| 0));
-        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
-        let issue = task_issue((7, "web-app"), 1, created_at);
-        store_issue(&*records, &tasks, ORG, &issue, created_at).await;
-        store.close().await;
-    });
 }
 
 fn segment(sandbox: &Sandbox, log: &str, number: u64) -> PathBuf {

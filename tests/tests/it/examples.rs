@@ -1,19 +1,15 @@
 //! The example commands of workers, run by the real program against a server that acts on GitHub.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use gam_model::SystemClock;
-use gam_store::RecordStore;
-use gam_store_sql::SqliteStore;
 use gam_tests::file_server::FileServer;
 use gam_tests::github::writes::{WRITE_TOKEN, WriteDouble};
 use gam_tests::program::{RunResult, Sandbox, ServerProcess, run_to_end};
 use gam_work::CachedIssue;
-use gam_work::tasks::Tasks;
-use gam_work::testing::{store_issue, task_issue, voucher};
+use gam_work::testing::{task_issue, voucher};
 use serde_json::Value;
+
+use crate::common::issues::{created_at, store_issues};
 
 const ORG: &str = "octo-demo";
 const REPO: &str = "web-app";
@@ -34,7 +30,8 @@ impl Host {
             .with_variable("GITHUB_API_URL", &github.api_url())
             .with_variable("GITHUB_WRITE_TOKEN", WRITE_TOKEN);
         sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
-        store_issues(&sandbox.data_dir().join("store.sqlite"), bodies);
+        let issues = bodies.iter().zip(1..).map(|(body, number)| issue(number, body));
+        store_issues(&sandbox.data_dir().join("store.sqlite"), issues);
         let created = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0);
         let token = created.text().trim().to_owned();
         Host { github, server: sandbox.serve(), sandbox, token }
@@ -59,22 +56,14 @@ impl Host {
     }
 }
 
-fn store_issues(path: &Path, bodies: &[&str]) {
-    gam_tests::support::runtime().block_on(async {
-        let store = SqliteStore::open(path).await.expect("the store");
-        let records: Arc<dyn RecordStore> = Arc::new(store.clone());
-        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), Arc::new(|_| 0));
-        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
-        for (body, number) in bodies.iter().zip(1..) {
-            let mut details = task_issue((7, REPO), number, created_at).details;
-            details.body = (*body).to_owned();
-            let mut issue = CachedIssue::new(7, REPO, details, created_at);
-            issue.closing_pull_requests = Some(Vec::new());
-            issue.add_voucher(voucher(&issue, created_at));
-            store_issue(&*records, &tasks, ORG, &issue, created_at).await;
-        }
-        store.close().await;
-    });
+/// Returns an issue whose text is for workers.
+fn issue(number: i64, body: &str) -> CachedIssue {
+    let mut details = task_issue((7, REPO), number, created_at()).details;
+    details.body = body.to_owned();
+    let mut issue = CachedIssue::new(7, REPO, details, created_at());
+    issue.closing_pull_requests = Some(Vec::new());
+    issue.add_voucher(voucher(&issue, created_at()));
+    issue
 }
 
 #[test]

@@ -2,23 +2,18 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chrono::{DateTime, Utc};
-use gam_model::SystemClock;
-use gam_store::RecordStore;
-use gam_store_sql::SqliteStore;
 use gam_tests::github::{Double, generated};
 use gam_tests::http::send_request;
 use gam_tests::program::{Sandbox, run_to_end};
 use gam_tests::support::{SINCE, settled_at};
-use gam_work::tasks::Tasks;
-use gam_work::testing::{store_issue, task_issue};
 use serde_json::Value;
+
+use crate::common::issues::store_tasks;
 use sha2::{Digest, Sha256};
 
 const ORG: &str = "octo-demo";
@@ -118,20 +113,6 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     Sha256::digest([padded(0x5c), inner.to_vec()].concat()).to_vec()
 }
 
-/// Stores an issue that is a task.
-fn store_task(path: &Path) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let store = SqliteStore::open(path).await.expect("the store");
-        let records: Arc<dyn RecordStore> = Arc::new(store.clone());
-        let tasks = Tasks::new(records.clone(), Arc::new(SystemClock), Arc::new(|_| 0));
-        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
-        let issue = task_issue((7, "web-app"), 1, created_at);
-        store_issue(&*records, &tasks, ORG, &issue, created_at).await;
-        store.close().await;
-    });
-}
-
 /// A task that fails becomes a signed message, in spite of a service that is busy at first. No secret is logged.
 #[test]
 fn a_failed_task_becomes_one_message_in_each_channel() {
@@ -149,7 +130,7 @@ fn a_failed_task_becomes_one_message_in_each_channel() {
                     [[notify.rules]]\nkinds = [\"task_failed\"]\nchannels = [\"hook\", \"slack\"]\n";
     std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
     sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
-    store_task(&sandbox.data_dir().join("store.sqlite"));
+    store_tasks(&sandbox.data_dir().join("store.sqlite"), 1);
     let token = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0).text();
     let server = sandbox.serve();
     let api = format!("http://{}", server.address());
@@ -286,7 +267,7 @@ fn the_dashboard_and_the_alerts_use_numbers_that_exist() {
         "[[notify.channels]]\nname = \"team\"\ntype = \"slack\"\nurl = \"NOTIFY_SLACK\"\nwait_seconds = 0\n";
     std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
     sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
-    store_task(&sandbox.data_dir().join("store.sqlite"));
+    store_tasks(&sandbox.data_dir().join("store.sqlite"), 1);
     let token = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0).text();
     let viewer = sandbox.run(&["token", "new", "viewer", "--role", "viewer"]).expect_status(0).text();
     let scoped =

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use gam_tests::program::{Sandbox, run_to_end};
-use gam_tests::support::{backfilled, files, runtime};
+use gam_tests::support::{backfilled, files, runtime, wait_for};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::{Value, json};
 
@@ -344,16 +345,13 @@ fn a_watch_ends_cleanly() {
         sandbox.command(&["ingest", "sessions", "--org", &world.org, "--member", "ann", "--watch"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut watch = command.spawn().expect("the program can be started");
-    let wait_for = |responses: usize| {
-        let started = std::time::Instant::now();
-        while count_kind(&session_rows(&sandbox), "agent_response") != responses {
-            assert!(started.elapsed().as_secs() < 120, "not {responses} responses in time");
-            std::thread::sleep(std::time::Duration::from_millis(200));
-        }
+    let wait_for_rows = |responses: usize| {
+        let has_all = || count_kind(&session_rows(&sandbox), "agent_response") == responses;
+        wait_for("the responses", Duration::from_secs(120), || has_all().then_some(()));
     };
-    wait_for(1);
+    wait_for_rows(1);
     write_log(&sandbox, "s2", &turn("s2", 1, &site, "2026-03-31"));
-    wait_for(2);
+    wait_for_rows(2);
     let pid = watch.id().to_string();
     std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
     assert!(watch.wait().expect("it ends").success());

@@ -4,21 +4,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use gam_model::SystemClock;
-use gam_store::RecordStore;
-use gam_store_sql::SqliteStore;
 use gam_tests::http::send_request;
 use gam_tests::program::{RunResult, Sandbox, ServerProcess, run_to_end};
 use gam_tests::support::wait_for;
-use gam_work::tasks::Tasks;
-use gam_work::testing::{store_issue, task_issue};
 use serde_json::{Value, json};
 
-const ORG: &str = "octo-demo";
+use crate::common::issues::store_tasks;
+
 /// How long to wait for what another process does.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -34,7 +28,7 @@ impl Host {
     fn start(issues: i64) -> Self {
         let sandbox = Sandbox::new();
         sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
-        store_issues(&sandbox.data_dir().join("store.sqlite"), issues);
+        store_tasks(&sandbox.data_dir().join("store.sqlite"), issues);
         let created = sandbox.run(&["token", "new", "worker", "--role", "worker"]).expect_status(0);
         let token = created.text().trim().to_owned();
         Host { server: sandbox.serve(), sandbox, token }
@@ -78,23 +72,6 @@ fn worker_command(sandbox: &Sandbox, address: &str, token: &str, args: &[&str]) 
     command
 }
 
-/// Stores issues as the cache of issues does, with the tasks that follow from them.
-fn store_issues(path: &Path, issues: i64) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let store = SqliteStore::open(path).await.expect("the store");
-        let records: Arc<dyn RecordStore> = Arc::new(store.clone());
-        let clock = Arc::new(SystemClock);
-        let tasks = Tasks::new(records.clone(), clock, Arc::new(|_| 0));
-        let created_at: DateTime<Utc> = "2026-11-01T00:00:00Z".parse().expect("a time");
-        for number in 1..=issues {
-            let issue = task_issue((7, "web-app"), number, created_at);
-            store_issue(&*records, &tasks, ORG, &issue, created_at).await;
-        }
-        store.close().await;
-    });
-}
-
 /// Waits until the condition holds.
 #[track_caller]
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
@@ -129,7 +106,7 @@ fn a_worker_does_one_task_and_reports_it() {
     assert_eq!((&issue["number"], &issue["body"]), (&json!(1), &json!("It does \"not\" work.\nReally.")));
 
     // A server picks one of several at random.
-    store_issues(&host.sandbox.data_dir().join("store.sqlite"), 2);
+    store_tasks(&host.sandbox.data_dir().join("store.sqlite"), 2);
     let failed = host.run_worker(&["--run", "echo no; exit 7", "--once", "--name", "ann"]).expect_status(1);
     assert!(failed.stderr.contains("exit status 7"), "{}", failed.stderr);
     let tasks = host.tasks();
