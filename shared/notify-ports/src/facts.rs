@@ -55,26 +55,30 @@ impl LakeFacts {
         let registry = registry::read(&*self.lake).await.map_err(|error| unreadable(&error))?;
         let mut keys: BTreeSet<String> = registry.keys().map(str::to_owned).collect();
         keys.extend(self.names.orgs().await?.iter().map(|org| registry.key_of(org)));
-        let (mut orgs, mut failed) = (Vec::new(), BTreeMap::new());
+        let mut results = Vec::new();
         for key in keys {
-            match self.read_org(&key).await {
-                Ok(org) => orgs.extend(org),
-                Err(error) => _ = failed.insert(key, error_chain(&error).to_string()),
-            }
+            results.push((self.read_org(&key).await, key));
         }
+        let (mut orgs, mut failed) = (Vec::new(), BTreeMap::new());
         let mut read = self.lock();
-        for (org, why) in &failed {
-            orgs.extend(read.orgs.iter().find(|kept| kept.key == *org).cloned());
-            if read.unreadable.get(org) != Some(why) {
-                tracing::error!(
-                    org,
-                    why,
-                    "cannot read the configuration, so notifications follow the last one that was read, or are not sent: \
-                     set it again with `github-metrics config set`"
-                );
+        for (result, org) in results {
+            match result {
+                Ok(found) => orgs.extend(found),
+                Err(error) => {
+                    orgs.extend(read.orgs.iter().find(|kept| kept.key == org).cloned());
+                    let why = error_chain(&error);
+                    if read.unreadable.get(&org) != Some(&why) {
+                        tracing::error!(
+                            org,
+                            why,
+                            "cannot read the configuration, so notifications follow the last one that was read, or are not \
+                             sent: set it again with `github-metrics config set`"
+                        );
+                    }
+                    failed.insert(org, why);
+                }
             }
         }
-        orgs.sort_by(|one, other| one.key.cmp(&other.key));
         *read = ReadOrgs { at: Some(self.clock.now()), orgs: orgs.clone(), unreadable: failed };
         Ok(orgs)
     }

@@ -201,9 +201,8 @@ impl ChannelState {
         let bytes = |digest: &WaitingDigest| serde_json::to_string(digest).map_or(0, |json| json.len());
         let mut total: usize = self.digests.iter().map(bytes).sum();
         let mut dropped = Vec::new();
-        while self.digests.len() > MAX_WAITING_DIGESTS
-            || (total > MAX_WAITING_BYTES && self.digests.len() > 1)
-        {
+        let is_too_much = |digests: usize, bytes| digests > MAX_WAITING_DIGESTS || bytes > MAX_WAITING_BYTES;
+        while self.digests.len() > 1 && is_too_much(self.digests.len(), total) {
             let Some(oldest) = self.digests.pop_front() else { break };
             total -= bytes(&oldest);
             dropped.push(oldest.content);

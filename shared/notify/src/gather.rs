@@ -109,14 +109,14 @@ impl Notifier {
             if let Some(facts) = facts {
                 found.extend(self.follow_facts(org, &mut state.value, facts, now).await?);
             }
-            let is_look = self.plans.is_due(org, now);
-            let look = match is_look {
-                true => self.due_digests(org, &mut state.value, &mut made, now).await,
-                false => DigestLook::default(),
+            let look = match self.plans.is_due(org, now) {
+                true => Some(self.due_digests(org, &mut state.value, &mut made, now).await),
+                false => None,
             };
+            let due = look.as_ref().map_or(&[][..], |look| &look.due);
             let is_unchanged = state.value == before && found.is_empty();
-            if is_unchanged || self.commit_found(org, &state, (&found, &look.due), now).await? {
-                if is_look {
+            if is_unchanged || self.commit_found(org, &state, (&found, due), now).await? {
+                if let Some(look) = look {
                     self.plans.record_look(org, look.has_failed, now);
                 }
                 return Ok(GatherReport { notifications: found.len(), has_more });

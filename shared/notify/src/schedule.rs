@@ -1,15 +1,14 @@
 //! When a channel may send, and when digests are due.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc, Weekday};
-use gam_model::TimeZone;
 use gam_model::notify::{DigestPeriod, DigestSettings, QuietHours};
+use gam_model::{Breaker, BreakerRules, TimeZone};
 
 /// How far quiet hours can reach: a day, and the hour by which clocks change.
 const MAX_QUIET_MINUTES: i64 = 26 * 60;
-/// The first pause after digests could not be made. Each further failure doubles it.
-const FIRST_RETRY_PAUSE: TimeDelta = TimeDelta::minutes(1);
-/// How often the pause is doubled at most.
-const MAX_RETRY_DOUBLINGS: u32 = 6;
+/// When digests that could not be made are tried again.
+const RETRIES: BreakerRules =
+    BreakerRules { max_failures: 1, first_pause: TimeDelta::minutes(1), max_pause: TimeDelta::minutes(64) };
 
 /// Returns whether a channel is quiet at a time. Local times that come twice are quiet both times.
 pub(crate) fn is_quiet(hours: Option<QuietHours>, zone: TimeZone, at: DateTime<Utc>) -> bool {
@@ -67,8 +66,8 @@ pub(crate) struct DigestPlan {
     zone: TimeZone,
     /// `None` if there are no digests.
     next: Option<DateTime<Utc>>,
-    /// How often in a row a digest could not be made.
-    failures: u32,
+    /// Open while digests that could not be made wait.
+    retries: Breaker,
 }
 
 impl DigestPlan {
@@ -79,12 +78,14 @@ impl DigestPlan {
         has_failed: bool,
         now: DateTime<Utc>,
     ) -> Self {
-        let failed_before = before.map_or(0, |before| before.failures);
-        let failures = if has_failed { failed_before.saturating_add(1) } else { 0 };
-        let retry =
-            has_failed.then(|| now + FIRST_RETRY_PAUSE * (1 << failed_before.min(MAX_RETRY_DOUBLINGS)));
-        let next = digests.iter().filter_map(|digest| next_time(digest, zone, now)).chain(retry).min();
-        DigestPlan { digests: digests.to_vec(), zone, next, failures }
+        let mut retries = before.map_or_else(Breaker::default, |before| before.retries.clone());
+        match has_failed {
+            true => retries.record_failure(&RETRIES, now),
+            false => retries.record_success(),
+        };
+        let next = digests.iter().filter_map(|digest| next_time(digest, zone, now));
+        let next = next.chain(retries.open_until()).min();
+        DigestPlan { digests: digests.to_vec(), zone, next, retries }
     }
 
     /// Returns whether digests have to be looked at.
