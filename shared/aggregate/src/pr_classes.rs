@@ -51,14 +51,11 @@ impl AggregateRun<'_> {
         }
         let mut items = 0;
         for month in months {
-            let of_month = |month: Month| of_sessions.get(&month).copied().unwrap_or(Some(0));
-            let before = month.previous().map_or(Some(0), of_month);
-            let of_events = self.generation::<Events>(month).await?;
+            let sessions_of = |month: Month| of_sessions.get(&month).copied().unwrap_or(Some(0));
+            let before = month.previous().map_or(Some(0), sessions_of);
+            let generations = [self.generation::<Events>(month).await?, sessions_of(month), before];
             // A month of which a snapshot belongs to another epoch is folded later.
-            let (Some(of_events), Some(of_month), Some(before)) = (of_events, of_month(month), before) else {
-                continue;
-            };
-            let current = of_events + of_month + before;
+            let Some(current) = generations.into_iter().sum::<Option<u64>>() else { continue };
             if folded.get(&month).is_none_or(|folded| *folded < current) {
                 match self.fold_pr_classes(&owner, month).await {
                     // Whoever folds the month reports it.

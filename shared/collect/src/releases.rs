@@ -223,13 +223,13 @@ impl ReleaseReader<'_> {
                 Err(error) => return Err(error.about("the first releases").into()),
             };
             self.checkpoint.page_size = size.to_save();
-            let listed = || page.entries.iter().chain(page.unanswered.iter().map(|it| &it.entry));
-            read.listed += listed().count();
-            read.earliest = listed().map(|release| release.created_at).chain(read.earliest).min();
+            read.listed += page.listed().count();
+            read.earliest = page.listed().map(|release| release.created_at).chain(read.earliest).min();
             let is_known =
                 |id: &i64| self.saved.published.contains_key(id) || self.saved.drafts.contains_key(id);
-            read.has_overlap |= listed().filter_map(|release| release.database_id).any(|id| is_known(&id));
-            let is_before_window = listed().all(|release| release.created_at < self.start);
+            read.has_overlap |=
+                page.listed().filter_map(|release| release.database_id).any(|id| is_known(&id));
+            let is_before_window = page.listed().all(|release| release.created_at < self.start);
             // GitHub limits the number of releases that it lists.
             read.is_at_known_end = known_end.as_ref().is_some_and(|end| {
                 read.listed >= end.listed || read.earliest.is_some_and(|at| at <= end.reached)
@@ -245,9 +245,8 @@ impl ReleaseReader<'_> {
     /// Sends the events of a page. Publications that the saved checkpoint does not know are saved first.
     async fn send_page(&mut self, page: &Page<Release>) -> Result<(), ReadError> {
         let events = self.take(page);
-        let listed = page.entries.iter().chain(page.unanswered.iter().map(|it| &it.entry));
         let mut has_new = false;
-        for release in listed {
+        for release in page.listed() {
             let Some((id, at)) = publication(release) else { continue };
             if self.saved.published.get(&id) != Some(&at) {
                 has_new |= self.saved.announced.entry(id).or_default().insert(at);

@@ -304,19 +304,13 @@ where
             let from_oldest = WalkDirection::new(ListOrder::Oldest);
             let (known, mut size) = (checkpoint.unanswered.known(), PageSize::new(1));
             let page = (self.fetch)(&from_oldest, lower_bound, &known, &mut size).await?;
-            let unanswered = page.unanswered.iter().map(|unanswered| &unanswered.entry);
-            let oldest = page.entries.iter().chain(unanswered).next();
+            let oldest = page.listed().next();
             if oldest.is_some_and(|oldest| oldest.opened_at >= lower_bound) {
                 walk.directions = ThreadsWalk::from_both_ends();
                 walk.watermark = self.context.watermark(newest.at, MAX_LAG);
             }
         }
         Ok(walk)
-    }
-
-    /// Returns all threads of a page, whether GitHub returned them completely or not.
-    fn all<'p>(&self, page: &'p Page<ThreadRead>) -> impl Iterator<Item = &'p ThreadRead> {
-        page.entries.iter().chain(page.unanswered.iter().map(|unanswered| &unanswered.entry))
     }
 
     /// Remembers which threads of a page GitHub did not return.
@@ -372,19 +366,19 @@ where
             };
             let is_by_change = direction.order == ListOrder::LastChanged;
             if is_by_change && direction.cursor.is_none() {
-                let newest = self.all(&page).map(|thread| thread.changed_at).max();
+                let newest = page.listed().map(|thread| thread.changed_at).max();
                 walk.watermark = self.context.watermark(newest, SECOND);
             }
             if size.to_save().is_some() || walk.directions.len() == 1 {
                 checkpoint.page_size = size.to_save();
             }
-            let is_at_bound = is_by_change && self.all(&page).any(|thread| thread.changed_at < lower_bound);
-            new_threads.add(self.all(&page), &mut walk.opened);
+            let is_at_bound = is_by_change && page.listed().any(|thread| thread.changed_at < lower_bound);
+            new_threads.add(page.listed(), &mut walk.opened);
             if new_threads.is_first_walk {
                 checkpoint.newest_number = checkpoint.newest_number.max(new_threads.newest);
             }
-            direction.threads_read += self.all(&page).count() as i64;
-            let opened = || self.all(&page).map(|thread| thread.opened_at);
+            direction.threads_read += page.listed().count() as i64;
+            let opened = || page.listed().map(|thread| thread.opened_at);
             let last = if direction.order == ListOrder::Oldest { opened().max() } else { opened().min() };
             direction.reached = last.or(direction.reached);
             self.note_unanswered(checkpoint, &page);

@@ -26,6 +26,11 @@ pub struct UnansweredEntry<T> {
 }
 
 impl<T> Page<T> {
+    /// Returns all entries that GitHub lists, whether it returned them completely or not.
+    pub fn listed(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().chain(self.unanswered.iter().map(|unanswered| &unanswered.entry))
+    }
+
     /// Converts the entries that GitHub returned, and those that it did not, each with a function of its own.
     pub fn map<U>(self, full: impl Fn(T) -> U, basic: impl Fn(T) -> U) -> Page<U> {
         Page {
