@@ -182,9 +182,9 @@ pub(crate) async fn record_aggregation(
 
 /// Records how a run ended. A failure to record is only logged.
 async fn record_run(store: &OpenStore, (org, job): (&str, &str), outcome: &RunOutcome) {
-    let Some(ports) = store.audit_ports(store.lake()) else { return };
-    let now = ports.clock.now();
-    if let Err(error) = gam_notify::record_run(&*ports.records, (org, job), outcome, now).await {
+    let Some(records) = store.writable_records() else { return };
+    let now = store.clock().now();
+    if let Err(error) = gam_notify::record_run(&*records, (org, job), outcome, now).await {
         tracing::warn!(org, job, %error, "cannot record how a run ended");
     }
 }

@@ -309,7 +309,7 @@ impl OpenStore {
     }
 
     /// Returns the records of the store, or `None` if the user may only read it.
-    fn writable_records(&self) -> Option<Arc<dyn RecordStore>> {
+    pub(crate) fn writable_records(&self) -> Option<Arc<dyn RecordStore>> {
         match &self.writer {
             Some(writer) => Some(writer.records.clone()),
             None => self.is_writable.then(|| self.ports.records.clone()),

@@ -9,9 +9,9 @@ use gam_model::period::{FIRST_DAY, LAST_DAY};
 use gam_query::BotFilter;
 
 /// The longest duration that an option takes.
-const MAX_DURATION: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_DURATION_DAYS: u64 = 30;
 /// The longest duration that looks back.
-const MAX_LONG_DURATION: Duration = Duration::from_secs(3650 * 24 * 3600);
+const MAX_LONG_DURATION_DAYS: u64 = 3650;
 /// The shortest interval between two rounds.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// The longest login of an organization, in bytes.
@@ -90,9 +90,7 @@ pub(super) fn percentage(text: &str) -> Result<f64, String> {
 /// # Errors
 /// If the text is not a duration, or the duration is too long.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; expected a duration such as 90s, 15m or 1h"))?;
-    if duration > MAX_DURATION { Err("expected at most 30 days".to_owned()) } else { Ok(duration) }
+    duration_up_to(text, MAX_DURATION_DAYS, "90s, 15m or 1h")
 }
 
 /// Parses a duration of at most ten years.
@@ -100,9 +98,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// If the text is not a duration, or the duration is too long.
 pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
+    duration_up_to(text, MAX_LONG_DURATION_DAYS, "30d or 12w")
+}
+
+fn duration_up_to(text: &str, max_days: u64, example: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; expected a duration such as 30d or 12w"))?;
-    if duration > MAX_LONG_DURATION { Err("expected at most 3650 days".to_owned()) } else { Ok(duration) }
+        .map_err(|error| format!("{error}; expected a duration such as {example}"))?;
+    if duration > Duration::from_secs(max_days * 24 * 3600) {
+        return Err(format!("expected at most {max_days} days"));
+    }
+    Ok(duration)
 }
 
 /// Parses a duration of at least a second.

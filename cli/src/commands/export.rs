@@ -336,6 +336,7 @@ async fn resolve_query(client: &ApiClient, args: &ExportArgs) -> anyhow::Result<
     let zone = answer::time_zone(&context);
     let day_of = |at: Option<DateTime<Utc>>| at.map(|at| zone.day(at));
     let (first, last) = match args.agents {
+        true if args.since.is_some() && args.until.is_some() => (None, None),
         true => days_with_sessions(client, &org, args, context.until).await?,
         // Events before the first day with complete data are only a part of what happened then.
         false => {

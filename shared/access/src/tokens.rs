@@ -160,16 +160,13 @@ impl Tokens {
         (org, repo): (&str, &str),
     ) -> Result<Option<Principal>, AccessError> {
         let now = self.clock.now();
-        let valid = self.list().await?.into_iter().filter(|token| !token.is_expired(now));
-        let mut named =
-            valid.map(|token| (Principal::of_token(&token), token.name)).filter(|(principal, token)| {
-                match name {
-                    ApproverName::Token(name) => token == name,
-                    ApproverName::Principal(id) => principal.id == id,
-                }
-            });
-        let approver = named.next().map(|(principal, _)| principal);
-        Ok(approver
+        let is_named = |token: &AccessToken| match name {
+            ApproverName::Token(name) => token.name == name,
+            ApproverName::Principal(id) => Principal::of_token(token).id == id,
+        };
+        let token = self.list().await?.into_iter().find(|token| !token.is_expired(now) && is_named(token));
+        Ok(token
+            .map(|token| Principal::of_token(&token))
             .filter(|approver| approver.may(RouteClass::Decide) && approver.scope.includes_repo(org, repo)))
     }
 

@@ -115,10 +115,10 @@ impl Processor {
         let repos = list_repos(&*self.records, context.org, now).await?;
         let fetch = |issue: &CachedIssue| {
             let counts = [issue.details.blocked_by_open, issue.details.sub_issues_open];
-            counts.into_iter().flatten().find(|count| *count > 0)?;
+            let is_blocked = counts.into_iter().flatten().any(|count| count > 0);
             let unread = || OrderRepo { id: issue.repo_id, node_id: String::new(), name: issue.repo.clone() };
             let repo = repos.get(&issue.repo_id).map_or_else(unread, |state| state.repo.clone());
-            Some(context.order.follow_up(repo, Effect::fetch(issue.details.number), now))
+            is_blocked.then(|| context.order.follow_up(repo, Effect::fetch(issue.details.number), now))
         };
         let fetches = self.select_issues(context.org, None, fetch).await?;
         self.queue(fetches, now).await

@@ -121,15 +121,14 @@ impl ClaudeFacts {
             Some("assistant") => self.add_assistant(line, &origin),
             Some("user") => self.add_user(line, &origin),
             Some("progress") => self.add_progress(line, &origin),
-            _ => Some(()),
+            _ => {
+                if line.subtype.text() == Some("turn_duration") && !origin.is_replay {
+                    self.sessions.add_turn(&origin.session, origin.at);
+                }
+                Some(())
+            }
         };
         self.counts.dropped_records += u64::from(is_read.is_none());
-        match line.record_type.text() {
-            Some("system") if line.subtype.text() == Some("turn_duration") && !origin.is_replay => {
-                self.sessions.add_turn(&origin.session, origin.at);
-            }
-            _ => {}
-        }
     }
 
     /// Returns who wrote the record; `None` if it lacks a session or a time.
