@@ -64,6 +64,7 @@ impl std::error::Error for OutputClosed {}
 
 /// Returns the exit status that an error leads to, from the first of its causes that determines one.
 pub(crate) fn exit_status(error: &anyhow::Error) -> Exit {
+    use gam_aggregate::AggregateError;
     use gam_collect::CollectError;
     for cause in error.chain() {
         if let Some(error) = cause.downcast_ref::<CliError>() {
@@ -76,6 +77,9 @@ pub(crate) fn exit_status(error: &anyhow::Error) -> Exit {
             Some(CollectError::Invalid(_)) => return Exit::Usage,
             Some(CollectError::GitHub(gam_github::Error::Limited { .. })) => return Exit::Limited,
             _ => {}
+        }
+        if cause.downcast_ref::<AggregateError>().is_some_and(AggregateError::is_unreadable_month) {
+            return Exit::Partial;
         }
         if let Some(gam_github::Error::Limited { .. }) = cause.downcast_ref() {
             return Exit::Limited;

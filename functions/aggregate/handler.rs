@@ -407,6 +407,7 @@ impl Aggregator {
             session_batches = report.sessions.batches,
             rejected = report.rejected.len() + report.sessions.rejected.len(),
             deferred = report.deferred + report.sessions.deferred,
+            waiting = report.waiting,
             unfinished = report.unfinished,
             "aggregated"
         );

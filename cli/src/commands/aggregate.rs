@@ -261,9 +261,15 @@ fn print_problems(session: &CliSession, org: &str, outcome: &AggregateOutcome) -
             "{org}: {batches} not processed: a newer github-metrics has written this data; upgrade this program"
         ));
     }
+    if report.waiting > 0 {
+        let batches = count(report.waiting, "batch waits", "batches wait");
+        session.console.print_error(format!(
+            "{org}: {batches} in the inbox for a month whose snapshot cannot be read: nothing of them is lost"
+        ));
+    }
     let is_complete = report.rejected.is_empty()
         && sessions.rejected.is_empty()
-        && deferred == 0
+        && deferred + report.waiting == 0
         && report.lost_months.is_empty();
     if is_complete { Exit::Success } else { Exit::Partial }
 }
@@ -280,6 +286,7 @@ fn as_json(org: &str, outcome: &AggregateOutcome) -> serde_json::Value {
         "rollups": report.rollups,
         "rejected": rejected,
         "deferred": report.deferred,
+        "waiting": report.waiting,
         "lost_months": report.lost_months.iter().map(Month::to_string).collect::<Vec<_>>(),
         "seconds": outcome.took.as_secs_f64(),
     })

@@ -14,8 +14,10 @@ pub enum AggregateError {
     Store(#[from] gam_store::Error),
     /// The rows of a snapshot do not have the columns that a fold needs.
     #[error(
-        "cannot fold the snapshot of {month} of {org}: restore it, or delete it and read the month again with `github-metrics \
-         collect --again --since DAY --until DAY`"
+        "cannot fold the snapshot of {month} of {org}: restore it from a backup, or read the month again with \
+         `github-metrics collect {org} --again --since {} --until {}` and aggregate again",
+        month.first_day(),
+        month.end()
     )]
     Fold {
         /// The organization's login in lower case.
@@ -43,8 +45,9 @@ pub enum AggregateError {
 }
 
 impl AggregateError {
-    /// Returns whether a month cannot be folded until somebody restores its snapshot. Other months can.
-    pub(crate) fn is_unreadable_month(&self) -> bool {
+    /// Returns whether a month cannot be folded until somebody restores its snapshot or reads the month again. Everything
+    /// else was done.
+    pub fn is_unreadable_month(&self) -> bool {
         matches!(self, AggregateError::Lake(LakeError::Damaged { .. }) | AggregateError::Fold { .. })
     }
 }

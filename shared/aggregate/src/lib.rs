@@ -154,6 +154,8 @@ struct AggregateRun<'a> {
     superseded_by: Option<NewerEpoch>,
     /// The months that a newer program has written, and those that cannot be read. Batches of theirs stay in the inbox.
     skipped: BTreeSet<Month>,
+    /// Months whose snapshot is lost or cannot be read: batches that touch them wait in the inbox.
+    unmergeable: BTreeSet<Month>,
     /// The tables and months whose snapshot cannot be read.
     unreadable: BTreeSet<(&'static str, Month)>,
     /// Why the first of them cannot be read. The run does everything else, then fails with it.
@@ -196,6 +198,7 @@ impl<'a> AggregateRun<'a> {
                 lost_months,
                 superseded_by,
                 skipped: BTreeSet::new(),
+                unmergeable: BTreeSet::new(),
                 unreadable: BTreeSet::new(),
                 failure: None,
                 report,
@@ -244,7 +247,7 @@ impl<'a> AggregateRun<'a> {
     fn record_unreadable<T: FoldedTable>(&mut self, month: Month, error: AggregateError) {
         tracing::info!(org = self.org, %month, %error, "the month keeps its numbers until its snapshot is restored");
         if T::IS_COLLECTED {
-            self.skipped.insert(month);
+            self.unmergeable.insert(month);
         }
         self.unreadable.insert((T::SNAPSHOTS, month));
         self.failure.get_or_insert(error);

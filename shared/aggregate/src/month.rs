@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gam_lake::snapshot::{self, MergedMonth, SnapshotFile, Stamp};
-use gam_lake::{Error as LakeError, Events, SnapshotRows, Table};
+use gam_lake::{ETag, Error as LakeError, Events, SnapshotRows, Table};
 use gam_model::Month;
 use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker};
 
@@ -26,7 +26,8 @@ pub(crate) enum MonthOutcome {
     SkippedNewerVersion,
     /// The month belongs to a newer epoch already, or there is a newer one, so it was not touched.
     Superseded(NewerEpoch),
-    /// The store knows the month, and the lake has lost its snapshot. The stored rollups stay as they are.
+    /// The store knows the month, and the lake has lost its snapshot. The stored rollups stay as they are, and no event
+    /// was merged.
     Lost,
 }
 
@@ -46,6 +47,14 @@ pub(crate) struct MonthUpdate {
     pub(crate) was_lost: bool,
     /// Number of rows that were added or changed.
     pub(crate) changed_rows: usize,
+}
+
+/// What an attempt at a month begins with.
+struct MonthBase {
+    /// Whether a first snapshot may be written although the store knows the month.
+    may_be_new: bool,
+    /// A snapshot that cannot be read, if the attempt replaces it.
+    replaced: Option<ETag>,
 }
 
 /// What became of one attempt at a month.
@@ -78,11 +87,26 @@ impl AggregateRun<'_> {
         // A month that was read again from GitHub gets a new snapshot.
         let mut may_be_new =
             T::IS_COLLECTED && self.read_again.as_ref().is_some_and(|span| span.covers(month));
+        // A snapshot that cannot be read, and the same one if what was read again is to replace it.
+        let (mut unreadable, mut replaced) = (None, None);
         for _ in 0..MAX_ATTEMPTS {
-            match self
-                .attempt_month::<T>(month, &winners, scope, refused_by, may_be_new, &mut changed_rows)
-                .await?
-            {
+            let base = MonthBase { may_be_new, replaced: replaced.take() };
+            let attempt =
+                self.attempt_month::<T>(month, &winners, scope, refused_by, base, &mut changed_rows);
+            let outcome = match attempt.await {
+                Err(error) if error.is_unreadable_month() && may_be_new && T::IS_COLLECTED => {
+                    // Another aggregation may have replaced it: only what could not be read twice is given up.
+                    let etag = snapshot::etag::<T>(&*self.ports.objects, self.org, month).await?;
+                    if etag.is_some() && etag == unreadable {
+                        replaced = etag;
+                    } else {
+                        unreadable = etag;
+                    }
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            match outcome {
                 AttemptOutcome::SnapshotMissing => {
                     // Another aggregation may have written the first snapshot and the marker in between.
                     if let Some(generation) = self.lost_generation::<T>(month).await? {
@@ -90,7 +114,9 @@ impl AggregateRun<'_> {
                             self.remember_lost(month, generation).await?;
                             was_lost = true;
                         }
-                        if winners.is_empty() {
+                        // A snapshot of these events alone would take away the numbers of all others. What does not
+                        // come from GitHub cannot be read again, so nothing more is coming.
+                        if T::IS_COLLECTED || winners.is_empty() {
                             return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost, changed_rows });
                         }
                         may_be_new = true;
@@ -173,20 +199,23 @@ impl AggregateRun<'_> {
     }
 
     /// Tries once to update a month. `refused_by` is the greatest generation among the stored items
-    /// that refused the last attempt, or 0. `may_be_new` says whether a first snapshot may be written although the
-    /// store knows the month.
+    /// that refused the last attempt, or 0.
     async fn attempt_month<T: FoldedTable>(
         &self,
         month: Month,
         winners: &Arc<Vec<T::Row>>,
         scope: FoldScope,
         refused_by: u64,
-        may_be_new: bool,
+        base: MonthBase,
         changed_rows: &mut usize,
     ) -> Result<AttemptOutcome, AggregateError> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
         let owner = T::owner(self.org);
-        let current = snapshot::fetch::<T>(&**objects, self.org, month).await?;
+        let MonthBase { may_be_new, replaced } = base;
+        let current = match &replaced {
+            Some(_) => None,
+            None => snapshot::fetch::<T>(&**objects, self.org, month).await?,
+        };
         let marker = rollups.marker(&owner, self.epoch, month).await?;
         // A snapshot that is new to the lake can be old to the store.
         let known = if current.is_none() { self.known_marker::<T>(month).await? } else { None };
@@ -232,7 +261,7 @@ impl AggregateRun<'_> {
             }
         };
         // The fold takes about as long as the write, and stores nothing.
-        let write = self.write_snapshot(month, current, merged, &next_stamp, needs_restamp);
+        let write = self.write_snapshot(month, (current, replaced), merged, &next_stamp, needs_restamp);
         let fold = self.fold_month(month, rows, fold, written_generation);
         let (written, folded) = futures::join!(write, fold);
         if !written? {
@@ -262,12 +291,12 @@ impl AggregateRun<'_> {
         }
     }
 
-    /// Writes the merged snapshot, or the current one with the stamp if it needs that. Returns `false` if another process
-    /// has replaced the snapshot.
+    /// Writes the merged snapshot, or the current one with the stamp if it needs that. Instead of a current one there may
+    /// be one that cannot be read, to be replaced. Returns `false` if another process has replaced the snapshot.
     async fn write_snapshot<T: FoldedTable>(
         &self,
         month: Month,
-        current: Option<SnapshotFile<T>>,
+        (current, replaced): (Option<SnapshotFile<T>>, Option<ETag>),
         merged: Option<SnapshotRows<T>>,
         stamp: &Stamp,
         needs_restamp: bool,
@@ -276,7 +305,7 @@ impl AggregateRun<'_> {
         let written = match (merged, current) {
             (Some(rows), current) => {
                 // The replaced rows are no longer needed, and can take much memory.
-                let expected = current.map(|current| current.etag);
+                let expected = current.map(|current| current.etag).or(replaced);
                 snapshot::put(objects, self.org, month, &rows, stamp, expected.as_ref()).await?
             }
             (None, Some(file)) if needs_restamp => {

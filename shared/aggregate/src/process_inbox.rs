@@ -217,7 +217,7 @@ impl AggregateRun<'_> {
             }
             match update.outcome {
                 MonthOutcome::Written { rollups } => self.report_month(month, rollups),
-                MonthOutcome::Lost => {}
+                MonthOutcome::Lost => _ = self.unmergeable.insert(month),
                 MonthOutcome::SkippedNewerVersion => _ = self.skipped.insert(month),
                 MonthOutcome::Superseded(newer) => {
                     self.superseded_by = self.superseded_by.max(Some(newer));
@@ -226,11 +226,13 @@ impl AggregateRun<'_> {
             }
         }
         for (path, touched) in chunk.batches {
-            if touched.is_disjoint(&self.skipped) {
+            if !touched.is_disjoint(&self.skipped) {
+                self.report.deferred += 1;
+            } else if !touched.is_disjoint(&self.unmergeable) {
+                self.report.waiting += 1;
+            } else {
                 self.ports.objects.delete(&path).await?;
                 self.report.batches += 1;
-            } else {
-                self.report.deferred += 1;
             }
         }
         Ok(Progress::GoOn)

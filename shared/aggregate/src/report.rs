@@ -22,6 +22,8 @@ pub struct AggregateReport {
     /// Number of batches left in the inbox because a newer version of the program wrote them, or wrote
     /// a month that they touch.
     pub deferred: usize,
+    /// Number of batches left in the inbox because they touch a month whose snapshot is lost or cannot be read.
+    pub waiting: usize,
     /// Objects left in the inbox because they are too large to be batches: path, and size in bytes.
     pub oversized: Vec<(String, u64)>,
     /// Months whose snapshot the lake has lost, until they are read again or the snapshot is restored.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use gam_model::Month;
+
 /// The result of an operation on the lake.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -22,9 +24,8 @@ pub enum Error {
     },
     /// An object does not contain a valid table of events. A retry reads the same bytes.
     #[error(
-        "cannot read the events in {path}: {what}; \
-         restore it from a backup, or remove it and read the time it covers again with `github-metrics collect ORG \
-         --again --since DAY --until DAY`"
+        "cannot read the events in {path}: {what}; restore it from a backup, or {}",
+        how_to_read_again(path)
     )]
     Damaged {
         /// The path of the object.
@@ -68,6 +69,24 @@ pub enum Error {
         /// What this version knows instead.
         supported: String,
     },
+}
+
+/// Returns how to read again what the object at a path has: a snapshot, or a batch.
+fn how_to_read_again(path: &str) -> String {
+    let value = |name: &str| path.split('/').find_map(|part| part.strip_prefix(name));
+    let org = value("org=").unwrap_or("ORG");
+    if path.starts_with("sessions") {
+        return format!(
+            "remove it and read the logs again with `github-metrics ingest sessions --org {org}`"
+        );
+    }
+    let (since, until) = match value("month=").and_then(Month::parse) {
+        Some(month) => (month.first_day().to_string(), month.end().to_string()),
+        None => ("DAY".to_owned(), "DAY".to_owned()),
+    };
+    format!(
+        "read its time again with `github-metrics collect {org} --again --since {since} --until {until}` and aggregate"
+    )
 }
 
 impl Error {

@@ -187,6 +187,15 @@ pub async fn fetch<T: Table>(
     Ok(Some(SnapshotFile { stamp, etag: object.etag, rows: SnapshotRows::new(file) }))
 }
 
+/// Returns what identifies the snapshot of an organization and UTC month, whether or not it can be read; `None` if it
+/// does not exist.
+///
+/// # Errors
+/// If the store fails.
+pub async fn etag<T: Table>(objects: &dyn ObjectStore, org: &str, month: Month) -> Result<Option<ETag>> {
+    Ok(objects.get(&paths::snapshot::<T>(org, month)).await?.map(|object| object.etag))
+}
+
 /// Merges rows into a month's rows, for a snapshot with this stamp. `winners` is what [`Table::winners`] returns.
 /// Without a snapshot, there is always a new one. Store it with [`put`].
 ///

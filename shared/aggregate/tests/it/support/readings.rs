@@ -39,7 +39,8 @@ pub(crate) async fn all_answers(ports: &Ports) -> String {
                 let request = ListRequest {
                     listing,
                     range,
-                    has_default_range: false,
+                    has_default_since: false,
+                    has_default_until: false,
                     bots,
                     sort: ListSort::Metric(&CATALOGUE[0]),
                     direction: SortDirection::Desc,
