@@ -24,7 +24,7 @@ pub struct TaskRules {
     pub labels_any: Vec<String>,
     /// Labels of which an issue must have none.
     pub labels_none: Vec<String>,
-    /// Labels of priorities, the most urgent first. An issue gets one level more urgent with each week of its age.
+    /// Labels of priorities, the most urgent first. Issues of one priority come in the order of their age.
     pub priorities: Vec<String>,
     /// Number of claims of an issue that may fail or expire.
     pub max_attempts: u32,

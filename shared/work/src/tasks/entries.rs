@@ -75,7 +75,8 @@ pub(super) struct TaskRef {
 /// What the index of assignable issues has of an issue, in the order of assignment.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct QueueEntry {
-    pub(super) due: i64,
+    #[serde(alias = "due")]
+    pub(super) priority: i64,
     pub(super) created: i64,
     #[serde(flatten)]
     pub(super) task: TaskRef,
@@ -156,7 +157,7 @@ impl Task {
         let mut entries = BTreeMap::new();
         if let Some(place) = &self.place {
             let entry = QueueEntry {
-                due: place.due,
+                priority: place.priority,
                 created: place.created,
                 task: self.as_ref(),
                 repo: self.repo.clone(),
@@ -165,7 +166,7 @@ impl Task {
             let everybody = [EVERYBODY.to_owned()];
             let logins = if place.assignees.is_empty() { &everybody[..] } else { &place.assignees[..] };
             for login in logins {
-                let numbers = [place.due, place.created, self.repo_id, self.number].map(number_part);
+                let numbers = [place.priority, place.created, self.repo_id, self.number].map(number_part);
                 let parts: Vec<KeyPart<'_>> = [KeyPart::Text(login)].into_iter().chain(numbers).collect();
                 entries.insert(
                     RecordKey::new(Some(&self.org), RecordKind::ReadyIssue, &parts)?,

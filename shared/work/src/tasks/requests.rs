@@ -22,7 +22,7 @@ use crate::SERVICE;
 use crate::issue::{CachedIssue, load_issue};
 use crate::repo::load_org;
 
-/// Number of the first issues of the queue among which one is picked at random.
+/// Number of the first issues of the queue among which one is picked at random after another worker got the first.
 const CANDIDATES: usize = 10;
 /// How often a request is tried again after another worker got the picked issue.
 const MAX_RETRIES: u32 = 3;
@@ -127,7 +127,9 @@ impl Tasks {
             if candidates.is_empty() {
                 return Ok(RequestOutcome::Nothing { retry_after: RETRY_IDLE });
             }
-            let picked = candidates.swap_remove((self.pick)(candidates.len()).min(candidates.len() - 1));
+            // The order counts, unless several workers request at the same moment.
+            let pick = if retries == 0 { 0 } else { (self.pick)(candidates.len()).min(candidates.len() - 1) };
+            let picked = candidates.swap_remove(pick);
             let rules = &rules[picked.task.org.as_str()];
             match self.try_claim(&picked.task, rules, (&request.worker, principal)).await? {
                 ClaimAttempt::Claimed(assignment) => return Ok(RequestOutcome::Assigned(assignment)),

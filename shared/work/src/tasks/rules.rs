@@ -104,13 +104,10 @@ pub(super) fn check_issue(rules: &TaskRules, issue: &CachedIssue) -> Result<(), 
         Some(_) => Err(Unassignable::HasPullRequest),
     }
 }
-/// Returns the place of an issue in the order of assignable ones, in seconds since 1970: when it was created, and one week
-/// later for each level of its priority. So an issue gains one level with each week of its age, and its place never
-/// changes while it waits.
-pub(super) fn due_seconds(rules: &TaskRules, issue: &CachedIssue) -> i64 {
+/// Returns the level of an issue's priority: 0 comes first. Issues of one level come in the order of their age.
+pub(super) fn priority_level(rules: &TaskRules, issue: &CachedIssue) -> i64 {
     let labels = issue.details.labels.iter().map(|label| label.name.as_str());
-    let weeks = i64::try_from(rules.priority(labels)).unwrap_or(i64::from(u8::MAX));
-    (issue.details.created_at + TimeDelta::weeks(weeks)).timestamp()
+    i64::try_from(rules.priority(labels)).unwrap_or(i64::from(u8::MAX))
 }
 
 /// Returns how long a claim lasts without a heartbeat.

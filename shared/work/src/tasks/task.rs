@@ -6,7 +6,7 @@ use gam_model::TaskRules;
 use serde::{Deserialize, Serialize};
 
 use super::TAKEOVER_AFTER;
-use super::rules::{Unassignable, check_issue, due_seconds, lease, required_skills};
+use super::rules::{Unassignable, check_issue, lease, priority_level, required_skills};
 use crate::issue::CachedIssue;
 
 /// The version of the record. A program refuses newer ones.
@@ -158,8 +158,9 @@ pub enum TaskPhase {
 /// Where the index of assignable issues has a task. While a task has a place, workers can get it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct QueuePlace {
-    /// The order, in seconds since 1970: see [`due_seconds`].
-    pub(super) due: i64,
+    /// The level of its priority: see [`priority_level`].
+    #[serde(alias = "due")]
+    pub(super) priority: i64,
     /// When the issue was created, in seconds since 1970.
     pub(super) created: i64,
     /// The logins that can get it, in lower case. Everybody if it is empty.
@@ -402,7 +403,7 @@ impl QueuePlace {
         assignees.sort();
         assignees.dedup();
         QueuePlace {
-            due: due_seconds(rules, issue).max(0),
+            priority: priority_level(rules, issue),
             created: issue.details.created_at.timestamp().max(0),
             assignees,
             skills: required_skills(issue),

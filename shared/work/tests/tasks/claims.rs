@@ -314,7 +314,8 @@ async fn the_order_is_priority_then_age_then_number() {
         issue
     };
     for issue in [
-        with_label(1, "p3", 0),
+        // However old it is.
+        with_label(1, "p3", -300),
         with_label(2, "", 0),
         with_label(3, "P1", 3),
         with_label(4, "p2", 0),
@@ -327,7 +328,7 @@ async fn the_order_is_priority_then_age_then_number() {
     for worker in ["a", "b", "c", "d", "e", "f"] {
         order.push(world.request(worker).await.expect("a task").claim_id.number);
     }
-    assert_eq!(order, [3, 2, 4, 6, 5, 1]);
+    assert_eq!(order, [6, 5, 3, 2, 4, 1]);
 }
 
 #[tokio::test]
