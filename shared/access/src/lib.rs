@@ -8,6 +8,7 @@
 //! * Reading the **audit log** is a row of it, too.
 
 mod audit;
+mod known_tokens;
 mod log;
 mod principal;
 mod refusals;

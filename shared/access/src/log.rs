@@ -102,6 +102,12 @@ pub trait AuditLog: Send + Sync {
         limit: usize,
         filter: &LogFilter,
     ) -> Result<Vec<AuditEntry>, LogError>;
+
+    /// Returns the storage keys of organizations that may have rows although they were never collected.
+    ///
+    /// # Errors
+    /// If the store fails.
+    async fn uncollected_orgs(&self) -> Result<Vec<String>, LogError>;
 }
 
 /// Who has read the log, and in which hour.

@@ -47,6 +47,18 @@ impl Scope {
         }
     }
 
+    /// Returns the storage keys of the organizations in scope, sorted. `None` if every organization is.
+    pub fn orgs(&self) -> Option<Vec<String>> {
+        let mut orgs: Vec<String> = match self {
+            Scope::All => return None,
+            Scope::Orgs(orgs) => orgs.clone(),
+            Scope::Repos(repos) => repos.iter().map(|name| name.org.clone()).collect(),
+        };
+        orgs.sort();
+        orgs.dedup();
+        Some(orgs)
+    }
+
     /// Returns whether everything of the organizations in scope is in scope, and not only some repositories.
     pub fn includes_complete_orgs(&self) -> bool {
         !matches!(self, Scope::Repos(_))

@@ -4,17 +4,18 @@
 //! names unique. Revoking deletes the first and marks the second, so the store remembers that it had tokens: a server
 //! whose last token was revoked stays closed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use gam_model::Clock;
 use gam_store::{
-    CommitOutcome, Error as StoreError, Expectation, KeyPart, Record, RecordCommit, RecordCommitId,
-    RecordKey, RecordKind, RecordRange, RecordStore, commit_until_answered,
+    ChangeToken, CommitOutcome, Error as StoreError, Expectation, KeyPart, Record, RecordCommit,
+    RecordCommitId, RecordKey, RecordKind, RecordRange, RecordStore, commit_until_answered,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{AuditKind, AuditRow};
+use crate::known_tokens::KnownTokens;
 use crate::principal::Principal;
 use crate::role::{Role, RouteClass};
 use crate::secret::TokenSecret;
@@ -91,30 +92,52 @@ enum StoredName {
     RevokedAt(DateTime<Utc>),
 }
 
-/// The tokens of a store. Clones share it.
+/// The tokens of a store. Clones share it, and what is known of it.
 #[derive(Clone)]
 pub struct Tokens {
     records: Arc<dyn RecordStore>,
     clock: Arc<dyn Clock>,
+    known: Arc<Mutex<KnownTokens>>,
 }
 
 impl Tokens {
     /// Connects to the records of a store.
     pub fn new(records: Arc<dyn RecordStore>, clock: Arc<dyn Clock>) -> Self {
-        Tokens { records, clock }
+        Tokens { records, clock, known: Arc::default() }
     }
 
-    /// Looks a secret up. Reads one record, and caches nothing: a token that was revoked is unknown from then on.
+    /// Looks a secret up. Reads at most one record, and none while nothing in the store has changed. So a token that was
+    /// revoked is unknown from then on.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn find(&self, secret: &TokenSecret) -> Result<TokenLookup, AccessError> {
-        let now = self.clock.now();
-        let Some(record) = self.records.get(&token_key(&secret.hash())?, now).await? else {
-            return Ok(TokenLookup::Unknown);
+        let (now, hash, content) = (self.clock.now(), secret.hash(), self.records.content_token());
+        let known = content.and_then(|content| self.known().of(content).token(&hash));
+        let token = match known {
+            Some(token) => token,
+            None => {
+                let Some(record) = self.records.get(&token_key(&hash)?, now).await? else {
+                    return Ok(TokenLookup::Unknown);
+                };
+                let token = parse_token(&record)?;
+                self.learn(content, |known| known.add(hash, token.clone()));
+                token
+            }
         };
-        let token = parse_token(&record)?;
         Ok(if token.is_expired(now) { TokenLookup::Expired(token) } else { TokenLookup::Valid(token) })
+    }
+
+    fn known(&self) -> MutexGuard<'_, KnownTokens> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what was read, if the store still has the content that it had before.
+    fn learn(&self, content: Option<ChangeToken>, add: impl FnOnce(&mut KnownTokens)) {
+        let content = content.filter(|content| self.records.content_token() == Some(*content));
+        if let Some(content) = content {
+            add(self.known().of(content));
+        }
     }
 
     /// Returns whether there is a token, or was one that is expired or revoked.
@@ -122,8 +145,14 @@ impl Tokens {
     /// # Errors
     /// If the store fails.
     pub async fn is_in_use(&self) -> Result<bool, AccessError> {
+        let content = self.records.content_token();
+        if let Some(known) = content.and_then(|content| self.known().of(content).is_in_use()) {
+            return Ok(known);
+        }
         let range = RecordRange::new(None, RecordKind::TokenName, &[])?;
-        Ok(!self.records.range(&range, 1, self.clock.now()).await?.is_empty())
+        let is_in_use = !self.records.range(&range, 1, self.clock.now()).await?.is_empty();
+        self.learn(content, |known| known.set_in_use(is_in_use));
+        Ok(is_in_use)
     }
 
     /// Returns the tokens that are not revoked, in order of their names.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gam_store::{Error, Result};
+use gam_store::{ChangeToken, Error, Result};
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{Connection, Transaction};
 
@@ -60,6 +60,11 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// Returns the token of the file's present content. `None` if nobody watches it.
+    fn present_content(&self) -> Option<ChangeToken> {
+        if self.is_unchanging || self.readers.is_closed() { None } else { self.watcher.token() }
+    }
+
     /// Opens the store in a file. Creates the file and its directory if they do not exist. Migrates a file of an
     /// older version: names and checkpoints stay, rollups and markers are dropped and must be folded again.
     ///

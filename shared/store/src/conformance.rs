@@ -163,6 +163,7 @@ where
     records::check_pages(&make().await).await;
     records::check_unusual_content(&make().await).await;
     records::check_orgs_are_separate(&make().await).await;
+    records::check_content_tokens(&make().await).await;
     record_races::check_repeats(make().await).await;
     record_races::check_concurrent_claims(make().await).await;
     record_races::check_concurrent_commits(make().await).await;

@@ -23,6 +23,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::{Error, Result};
 use crate::keys::{KeyPart, RecordKey, RecordKind, RecordRange};
+use crate::port::ChangeToken;
 
 /// Greatest number of writes in one commit. A larger effect is a stored job with a cursor. A transaction of DynamoDB
 /// holds 100 writes, and the last one is the receipt.
@@ -286,6 +287,14 @@ pub enum CommitOutcome {
 /// Stores records durably.
 #[async_trait]
 pub trait RecordStore: Send + Sync {
+    /// Returns the token of the store's present content, as [`crate::RollupStore::change_token`] does. It covers all
+    /// records. `None` if a change cannot be noticed in some microseconds.
+    ///
+    /// It is called for each request, and waits for nothing.
+    fn content_token(&self) -> Option<ChangeToken> {
+        None
+    }
+
     /// Returns a record, or `None` if there is none or it is expired at `now`.
     ///
     /// # Errors

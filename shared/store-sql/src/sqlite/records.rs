@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_store::{
-    CommitOutcome, Record, RecordChange, RecordCommit, RecordCommitId, RecordKey, RecordRange, RecordStore,
-    RecordWrite, Result,
+    ChangeToken, CommitOutcome, Record, RecordChange, RecordCommit, RecordCommitId, RecordKey, RecordRange,
+    RecordStore, RecordWrite, Result,
 };
 use sqlx::sqlite::SqliteConnection;
 
@@ -88,6 +88,10 @@ impl SqliteStore {
 
 #[async_trait]
 impl RecordStore for SqliteStore {
+    fn content_token(&self) -> Option<ChangeToken> {
+        self.present_content()
+    }
+
     async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> Result<Option<Record>> {
         let row: sqlx::Result<Option<RecordRow>> = sqlx::query_as(GET)
             .bind(key.org())

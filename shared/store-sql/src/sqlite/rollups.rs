@@ -115,7 +115,7 @@ fn transactions(items: &[(ItemKey, StoredItem)]) -> impl Iterator<Item = &[(Item
 #[async_trait]
 impl RollupStore for SqliteStore {
     fn change_token(&self) -> Option<ChangeToken> {
-        if self.is_unchanging || self.readers.is_closed() { None } else { self.watcher.token() }
+        self.present_content()
     }
 
     async fn put(&self, org: &str, epoch: Epoch, items: &[(ItemKey, StoredItem)]) -> Result<PutOutcome> {

@@ -320,3 +320,24 @@ pub(super) async fn check_orgs_are_separate<S: RecordStore>(store: &S) {
     assert_eq!(body.as_deref(), Some("no organization"));
     assert_eq!(keys_in(store, &all(rows), 10).await, [key(Some(ORG), rows)], "records of another kind");
 }
+
+/// A store that has tokens of its content has another one after each commit that changes a record.
+pub(super) async fn check_content_tokens<S: RecordStore>(store: &S) {
+    let mut last = store.content_token();
+    if last.is_none() {
+        return;
+    }
+    let key = claim(1);
+    for change in [
+        new_commit().put(key.clone(), "a", Any),
+        new_commit().put(key.clone(), "b", Any),
+        new_commit().delete(key.clone(), Any),
+    ] {
+        assert_eq!(commit(store, &change).await, Committed);
+        let token = store.content_token();
+        assert!(token.is_some() && token != last, "a commit changes the token");
+        get(store, &key).await;
+        assert_eq!(store.content_token(), token, "a read does not");
+        last = token;
+    }
+}

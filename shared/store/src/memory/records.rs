@@ -1,6 +1,7 @@
 //! Records in memory.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use super::MemoryStore;
 use crate::error::Result;
 use crate::keys::{RecordKey, RecordRange};
+use crate::port::ChangeToken;
 use crate::record::{CommitOutcome, Record, RecordChange, RecordCommit, RecordStore, RecordWrite};
 
 impl MemoryStore {
@@ -20,6 +22,12 @@ impl MemoryStore {
 
 #[async_trait]
 impl RecordStore for MemoryStore {
+    fn content_token(&self) -> Option<ChangeToken> {
+        // Waits for a commit in progress.
+        let _records = self.records();
+        Some(ChangeToken::new(self.changes.number, self.changes.count.load(Ordering::Acquire)))
+    }
+
     async fn get(&self, key: &RecordKey, now: DateTime<Utc>) -> Result<Option<Record>> {
         Ok(self.records().get(key).filter(|record| record.is_live(now)).cloned())
     }
@@ -62,6 +70,7 @@ impl RecordStore for MemoryStore {
                 RecordChange::Check => {}
             }
         }
+        self.changes.count.fetch_add(1, Ordering::Release);
         Ok(CommitOutcome::Committed)
     }
 }
