@@ -15,7 +15,7 @@ use gam_lake::registry::{self, CachedRegistry};
 use gam_lake::{FileStore, ObjectStore};
 use gam_model::{Clock, Identity, Month, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
-use gam_store::{Checkpoint, NameKind, RecordStore};
+use gam_store::{Checkpoint, NameKind, RecordStore, work_orgs};
 use gam_store_sql::SqliteStore;
 use gam_work::actions::{Actions, GitHubActions};
 use gam_work::tasks::Tasks;
@@ -241,6 +241,7 @@ impl OpenStore {
         let registry = self.registry().await?;
         let mut keys: Vec<String> = registry.keys().map(str::to_owned).collect();
         keys.extend(self.orgs().await?.iter().map(|org| registry.key_of(org)));
+        keys.extend(work_orgs(&*self.ports.records, self.clock.now()).await?);
         keys.sort();
         keys.dedup();
         Ok(keys)

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use gam_audit::{AuditPorts, DrainReport, drain, log_configurations};
 use gam_functions::{Deadline, FunctionMetric, LambdaContext};
 use gam_model::error_chain;
-use gam_store::NameStore;
+use gam_store::{NameStore, work_orgs};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout_at;
@@ -96,6 +96,7 @@ impl Drainer {
         let mut keys: BTreeSet<String> = registry.keys().map(str::to_owned).collect();
         let logins = self.context.store.orgs().await?.into_iter().chain(self.logins.iter().cloned());
         keys.extend(logins.map(|login| registry.key_of(&login)));
+        keys.extend(work_orgs(&*self.ports.records, self.context.clock.now()).await?);
         Ok(keys)
     }
 }

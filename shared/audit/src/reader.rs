@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use gam_access::{AuditLog, LogError, LogFilter, LogPage, LoggedEntry};
 use gam_lake::audit::{self, Segment};
 use gam_model::{AuditEntry, LogPosition};
-use gam_store::{RecordKind, RecordRange};
+use gam_store::{RecordKind, RecordRange, work_orgs};
 use lru::LruCache;
 
 use crate::AuditPorts;
@@ -196,5 +196,9 @@ impl AuditLog for SegmentLog {
         filter: &LogFilter,
     ) -> Result<Vec<AuditEntry>, LogError> {
         Ok(self.read_undrained(org, limit, filter).await?)
+    }
+
+    async fn uncollected_orgs(&self) -> Result<Vec<String>, LogError> {
+        Ok(work_orgs(&*self.ports.records, self.ports.clock.now()).await.map_err(AuditError::from)?)
     }
 }

@@ -11,7 +11,7 @@ use gam_lake::{ObjectStore, registry};
 use gam_model::{Clock, error_chain};
 use gam_notify::{FactSource, NotifyError, NotifyOrg, OrgFacts};
 use gam_store::keys::CheckpointKey;
-use gam_store::{Checkpoint, CheckpointStore, NameStore, OrgCheckpoint, RecordStore};
+use gam_store::{Checkpoint, CheckpointStore, NameStore, OrgCheckpoint, RecordStore, work_orgs};
 
 /// How long a change of a configuration may stay unnoticed.
 const MAX_AGE: TimeDelta = TimeDelta::seconds(20);
@@ -55,6 +55,7 @@ impl LakeFacts {
         let registry = registry::read(&*self.lake).await.map_err(|error| unreadable(&error))?;
         let mut keys: BTreeSet<String> = registry.keys().map(str::to_owned).collect();
         keys.extend(self.names.orgs().await?.iter().map(|org| registry.key_of(org)));
+        keys.extend(work_orgs(&*self.records, self.clock.now()).await?);
         let mut results = Vec::new();
         for key in keys {
             results.push((self.read_org(&key).await, key));

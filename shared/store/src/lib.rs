@@ -15,6 +15,7 @@ pub mod keys;
 pub mod memory;
 pub mod port;
 pub mod record;
+mod work_orgs;
 
 pub use checkpoint::{Checkpoint, OrgCheckpoint, ReadAgainSpan, RepoCoverage};
 pub use error::{Error, Result};
@@ -32,3 +33,4 @@ pub use record::{
     CommitOutcome, Expectation, MAX_COMMIT_WRITES, Record, RecordChange, RecordCommit, RecordCommitId,
     RecordStore, RecordWrite, commit_until_answered,
 };
+pub use work_orgs::{work_org_key, work_orgs};

@@ -55,10 +55,10 @@ pub(super) async fn handle(
     view: View,
 ) -> Result<Response, ApiError> {
     let selection = &view.params.log;
-    let all = visible_logs(&query_ports, &principal, None).await?;
+    let all = visible_logs(&query_ports, &*ports.log, &principal, None).await?;
     let orgs = all.iter().map(|log| log.display_name().to_owned()).collect();
     let logs = match &selection.org {
-        Some(org) => visible_logs(&query_ports, &principal, Some(org)).await?,
+        Some(org) => visible_logs(&query_ports, &*ports.log, &principal, Some(org)).await?,
         None => all,
     };
     ports.readings.record(&principal).await.map_err(QueryError::Store)?;

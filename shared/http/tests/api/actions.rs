@@ -312,6 +312,34 @@ async fn what_is_out_of_scope_does_not_exist() {
 }
 
 #[tokio::test]
+async fn actions_of_an_organization_that_was_never_collected_are_found() {
+    let host = Host::new().await;
+    let operator = host.token("operator", Role::Operator, Scope::All).await;
+    let of_fresh = host.token("fresh", Role::Operator, Scope::Orgs(vec!["fresh".to_owned()])).await;
+    assert_eq!(host.post("/create-comment", &of_fresh, comment("site")).await.status, 202);
+    for token in [&operator, &of_fresh] {
+        let listed = host.get("/api/v1/actions", token).await.json();
+        let actions = listed["actions"].as_array().expect("actions");
+        assert!(actions.iter().any(|action| action["repository"] == "fresh/site"), "{listed}");
+    }
+    let elsewhere = host.token("elsewhere", Role::Operator, Scope::Orgs(vec!["other".to_owned()])).await;
+    assert_eq!(host.get("/api/v1/actions", &elsewhere).await.json()["actions"], json!([]));
+
+    let auditor = host.token("auditor", Role::Auditor, Scope::All).await;
+    let log = ApiPorts { log: Some(host.data.log_ports(host.clock.clone())), ..host.data.api_ports() };
+    let api = guarded_router(log, AccessControl::tokens(host.tokens.clone()), AllowedOrigins::default());
+    for query in ["tail=true", "tail=true&org=fresh"] {
+        let path = format!("/api/v1/log?{query}");
+        let answer = send(&api, Method::GET, &path, &[("authorization", &auditor)]).await.json();
+        let rows = answer["rows"].as_array().expect("rows");
+        assert!(
+            rows.iter().any(|row| row["org"] == "fresh" && row["kind"] == "action_requested"),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn requests_are_checked() {
     let host = Host::new().await;
     let operator = host.token("operator", Role::Operator, Scope::All).await;

@@ -125,6 +125,10 @@ impl TestLog {
 
 #[async_trait]
 impl AuditLog for TestLog {
+    async fn uncollected_orgs(&self) -> Result<Vec<String>, LogError> {
+        Ok(Vec::new())
+    }
+
     async fn page(
         &self,
         org: Option<&str>,

@@ -64,6 +64,9 @@ pub enum RecordKind {
     ActionPace,
     /// What an action would become, or the question, by id. It belongs to no organization.
     ActionPreview,
+    /// An organization that has records of work although it may never have been collected, by its storage key. It belongs
+    /// to no organization itself.
+    WorkOrg,
     /// A row of the audit log that no segment in the lake holds yet, in order of insertion.
     AuditRow,
     /// How far the audit log was written: to its last segment, and to the last revision of a configuration.
@@ -86,7 +89,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// All kinds.
-    pub const ALL: [RecordKind; 28] = [
+    pub const ALL: [RecordKind; 29] = [
         RecordKind::Token,
         RecordKind::TokenName,
         RecordKind::Claim,
@@ -106,6 +109,7 @@ impl RecordKind {
         RecordKind::ActionKey,
         RecordKind::ActionPace,
         RecordKind::ActionPreview,
+        RecordKind::WorkOrg,
         RecordKind::AuditRow,
         RecordKind::AuditHead,
         RecordKind::AuditReading,
@@ -139,6 +143,7 @@ impl RecordKind {
             RecordKind::ActionKey => "action_key",
             RecordKind::ActionPace => "action_pace",
             RecordKind::ActionPreview => "action_preview",
+            RecordKind::WorkOrg => "work_org",
             RecordKind::AuditRow => "audit_row",
             RecordKind::AuditHead => "audit_head",
             RecordKind::AuditReading => "audit_reading",
@@ -364,6 +369,7 @@ mod tests {
             "action_key",
             "action_pace",
             "action_preview",
+            "work_org",
             "audit_row",
             "audit_head",
             "audit_reading",

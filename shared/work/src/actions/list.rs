@@ -1,6 +1,6 @@
 //! The list of actions.
 
-use gam_store::RecordRange;
+use gam_store::{RecordRange, work_orgs};
 
 use super::action::{Action, ActionId, ActionState};
 use super::entries::{action_key, action_range, parse_action};
@@ -28,6 +28,15 @@ pub struct ActionPage {
 }
 
 impl Actions {
+    /// Returns the storage keys of the organizations for which actions were requested, sorted. They may never have been
+    /// collected.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn orgs(&self) -> Result<Vec<String>, ActionError> {
+        Ok(work_orgs(&*self.records, self.clock.now()).await?)
+    }
+
     /// Lists the actions of an organization, by its storage key, the newest first.
     ///
     /// # Errors

@@ -5,7 +5,9 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use gam_access::{Principal, Requester};
 use gam_model::ActionKind;
-use gam_store::{CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered};
+use gam_store::{
+    CommitOutcome, Expectation, RecordCommit, RecordCommitId, commit_until_answered, work_org_key,
+};
 
 use super::action::{Action, ActionId, ActionSeed, Approval, FailureCode, Phase, Step};
 use super::entries::{
@@ -148,6 +150,10 @@ impl Actions {
             let mut change =
                 ActionChange { before: None, after: action, events: vec![ActionEvent::Requested] };
             let mut commit = change.add_to(commit, &principal.into(), now)?;
+            let org_key = work_org_key(&new.org)?;
+            if self.records.get(&org_key, now).await?.is_none() {
+                commit = commit.put(org_key, new.org.clone(), Expectation::Absent);
+            }
             if let Some(key) = &new.key {
                 let entry = ClientKeyEntry { id, request_hash: request_hash.clone() };
                 let key = client_key(&principal.id, key)?;

@@ -324,10 +324,17 @@ async fn find_repository(
     let default_owner = match (text.contains('/'), &work.default_owner) {
         (true, _) => None,
         (false, Some(owner)) => Some(owner.clone()),
-        (false, None) => match visible_orgs(ports, &registry, principal).await?.as_slice() {
-            [only] => Some(registry.name_of_stored(only).to_owned()),
-            _ => None,
-        },
+        (false, None) => {
+            // A token's organization need not be collected.
+            let orgs = match principal.scope.orgs() {
+                Some(orgs) => orgs,
+                None => visible_orgs(ports, &registry, principal).await?,
+            };
+            match orgs.as_slice() {
+                [only] => Some(registry.name_of_stored(only).to_owned()),
+                _ => None,
+            }
+        }
     };
     let repo = RepositoryName::parse(text, default_owner.as_deref()).ok_or_else(|| {
         ApiError::invalid(format!(
@@ -354,7 +361,11 @@ async fn handle_list(
     Validated(params): Validated<ActionsParams>,
 ) -> Result<Response, ApiError> {
     let registry = ports.registry.registry().await.map_err(QueryError::Registry)?;
-    let mut orgs = visible_orgs(&ports, &registry, &principal).await?;
+    let mut orgs = work.actions.orgs().await?;
+    orgs.extend(visible_orgs(&ports, &registry, &principal).await?);
+    orgs.retain(|org| principal.scope.includes_org(org));
+    orgs.sort();
+    orgs.dedup();
     if let Some(org) = &params.org {
         let key = registry.key_of(org);
         // An organization that is not collected can have actions, too.

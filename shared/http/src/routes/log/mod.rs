@@ -10,7 +10,7 @@ use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use axum::routing::get;
 use axum::{Extension, Json};
-use gam_access::{LogFilter, Principal, RouteClass, Scope};
+use gam_access::{AuditLog, LogFilter, Principal, RouteClass, Scope};
 use gam_model::audit::NO_ORG_LOG;
 use gam_model::{AuditEntry, LogPosition, OrgRegistry};
 use gam_query::{QueryError, QueryPorts};
@@ -123,6 +123,7 @@ impl VisibleLog {
 /// 404 if the requested one is not visible.
 pub(crate) async fn visible_logs(
     ports: &QueryPorts,
+    log: &dyn AuditLog,
     principal: &Principal,
     requested: Option<&str>,
 ) -> Result<Vec<VisibleLog>, ApiError> {
@@ -134,13 +135,14 @@ pub(crate) async fn visible_logs(
         Some(NO_ORG_LOG) if *scope == Scope::All => Ok(vec![of_none]),
         Some(org) => {
             let key = registry.key_of(org);
-            let name = known_orgs(ports, &registry).await?.remove(&key).filter(|_| scope.includes_org(&key));
+            let name =
+                known_orgs(ports, log, &registry).await?.remove(&key).filter(|_| scope.includes_org(&key));
             let name = name.ok_or_else(|| QueryError::unknown_org(org))?;
             Ok(vec![of_org((key, name))])
         }
         None => {
             let none = (*scope == Scope::All).then_some(of_none);
-            let orgs = known_orgs(ports, &registry).await?;
+            let orgs = known_orgs(ports, log, &registry).await?;
             let orgs = orgs.into_iter().filter(|(key, _)| scope.includes_org(key)).map(of_org);
             Ok(none.into_iter().chain(orgs).collect())
         }
@@ -150,6 +152,7 @@ pub(crate) async fn visible_logs(
 /// Returns the names of all organizations by their storage keys.
 async fn known_orgs(
     ports: &QueryPorts,
+    log: &dyn AuditLog,
     registry: &OrgRegistry,
 ) -> Result<BTreeMap<String, String>, ApiError> {
     let orgs = ports.names.orgs().await.map_err(QueryError::Store)?;
@@ -157,6 +160,9 @@ async fn known_orgs(
         registry.keys().map(|key| (key.to_owned(), registry.name_of_stored(key).to_owned())).collect();
     for org in &orgs {
         known.entry(registry.key_of(org)).or_insert_with(|| registry.name_of_stored(org).to_owned());
+    }
+    for key in log.uncollected_orgs().await? {
+        known.entry(key.clone()).or_insert(key);
     }
     Ok(known)
 }
@@ -222,7 +228,7 @@ async fn handle(
     _: AcceptsJson,
     Validated(params): Validated<AuditLogParams>,
 ) -> Result<Json<AuditLogPage>, ApiError> {
-    let logs = visible_logs(&ports, &principal, params.org.as_deref()).await?;
+    let logs = visible_logs(&ports, &*log.log, &principal, params.org.as_deref()).await?;
     let cursor = params.after.as_deref().map(LogCursor::parse).transpose()?.unwrap_or_default();
     log.readings.record(&principal).await.map_err(QueryError::Store)?;
     let filter = LogFilter { kind: params.kind };

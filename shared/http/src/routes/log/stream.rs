@@ -76,7 +76,7 @@ pub(super) async fn handle(
     Validated(params): Validated<AuditLogParams>,
 ) -> Result<Response, ApiError> {
     let permit = permits.try_acquire_owned().map_err(|_| ApiError::overloaded())?;
-    let logs = visible_logs(&ports, &principal, params.org.as_deref()).await?;
+    let logs = visible_logs(&ports, &*log.log, &principal, params.org.as_deref()).await?;
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).filter(|id| !id.is_empty());
     let cursor = match last.or(params.after.as_deref()) {
         Some(text) => LogCursor::parse(text)?,
