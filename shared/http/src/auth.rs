@@ -28,7 +28,7 @@ use gam_access::{Principal, RefusalLog, Role, RouteClass, TokenLookup, TokenSecr
 use gam_model::error_chain;
 use gam_query::QueryPorts;
 
-use self::credentials::Credentials;
+use self::credentials::{Credentials, has_cookie};
 use crate::error::{ApiError, Refusal};
 use crate::middleware::hosts::{AllowedHosts, named_hosts};
 use crate::routes;
@@ -379,6 +379,10 @@ pub(crate) async fn check_access(
         }
         Err(error) if error.is_unauthorized() => match redirect_to_sign_in(&parts) {
             Some(mut redirect) => {
+                // Opening the page without a token is no attempt.
+                if has_cookie(&parts.headers) {
+                    access.count_refusal(sender.as_deref(), class).await;
+                }
                 if let Some(refusal) = error.refusal() {
                     redirect.extensions_mut().insert(refusal);
                 }

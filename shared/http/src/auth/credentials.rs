@@ -43,6 +43,11 @@ impl Credentials {
     }
 }
 
+/// Returns whether a browser sent a token, whatever it is worth.
+pub(super) fn has_cookie(headers: &HeaderMap) -> bool {
+    cookie_values(headers).next().is_some()
+}
+
 /// Returns the values of the token's cookie.
 fn cookie_values(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());

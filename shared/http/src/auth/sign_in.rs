@@ -16,7 +16,8 @@ pub(crate) fn redirect_to_sign_in(parts: &Parts) -> Option<Response> {
         .get_all(header::ACCEPT)
         .iter()
         .any(|value| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("text/html")));
-    if parts.method != Method::GET || !accepts_html {
+    // Who sends a token in the header is a program, whatever else it accepts.
+    if parts.method != Method::GET || !accepts_html || parts.headers.contains_key(header::AUTHORIZATION) {
         return None;
     }
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());

@@ -483,6 +483,13 @@ async fn refused_requests_are_counted_in_the_audit_log() {
     assert_eq!(get_with(&api, METRICS_OF_ACME, &viewer).await.status, 200);
     assert_eq!(get_with(&api, "/api/v1/orgs/none/metrics", &viewer).await.status, 404);
     assert_eq!(send_form(&api, "/sign-in", &[SAME_ORIGIN], "token=wrong").await.status, 401);
+    // A guess is one, also if its sender accepts a page. Opening the page without a token is none.
+    let html = ("accept", "text/html");
+    let cookie = ("cookie", "github-metrics-token=gamt_wrong");
+    for (header, status) in [(("authorization", "Bearer gamt_wrong"), 401), (cookie, 303), (html, 303)] {
+        let answer = send(&api, Method::GET, METRICS_OF_ACME, &[html, header]).await;
+        assert_eq!(answer.status, status, "{header:?}");
+    }
     access.flush_refusals().await;
 
     let range = RecordRange::new(None, RecordKind::AuditRow, &[]).expect("a range");
@@ -496,7 +503,7 @@ async fn refused_requests_are_counted_in_the_audit_log() {
     let row = |principal: &str, class: &str, count| (principal.to_owned(), class.to_owned(), count);
     assert_eq!(
         rows,
-        [row("anonymous", "public", 1), row("anonymous", "read", 4), row(&format!("token:{id}"), "read", 1)]
+        [row("anonymous", "public", 1), row("anonymous", "read", 6), row(&format!("token:{id}"), "read", 1)]
     );
     for secret in ["gamt_", "127.0.0.1", "wrong"] {
         assert!(bodies.iter().all(|body| !body.contains(secret)), "{secret}: {bodies:?}");
