@@ -22,6 +22,9 @@ use crate::terminal_text::escaped;
 /// The file that is read if `--env-file` is not given.
 const DEFAULT_PATH: &str = ".env";
 
+/// The variable that names the data directory.
+const DATA_DIR_VARIABLE: &str = "GITHUB_METRICS_DATA_DIR";
+
 /// The variables that the command line does not know, but the logs and HTTP clients read.
 const LIBRARY_VARIABLES: [&str; 5] = ["RUST_LOG", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 
@@ -35,7 +38,7 @@ const ALLOWED_IN_DEFAULT_FILE: [&str; 22] = [
     "GITHUB_WRITE_APP_PRIVATE_KEY",
     "GITHUB_OWNER",
     "GITHUB_METRICS_TOKEN",
-    "GITHUB_METRICS_DATA_DIR",
+    DATA_DIR_VARIABLE,
     "GITHUB_METRICS_LAKE",
     "GITHUB_METRICS_STORE",
     "GITHUB_METRICS_CONFIG",
@@ -198,6 +201,12 @@ impl EnvFile {
             None => arg,
         }
     }
+}
+
+/// Returns the data directory that the environment names.
+#[expect(clippy::disallowed_methods, reason = "the command line could not be parsed")]
+pub(crate) fn data_dir() -> Option<String> {
+    std::env::var(DATA_DIR_VARIABLE).ok().filter(|dir| !dir.is_empty())
 }
 
 /// Returns the value of `--env-file` on a command line, before it is parsed. clap takes no value that begins

@@ -52,6 +52,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::cli::Cli;
+use crate::commands::ingest::HookCall;
 use crate::console::Console;
 use crate::environment::EnvFile;
 use crate::error::{OutputClosed, exit_status, one_line};
@@ -67,9 +68,17 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let named = environment::env_file_option(std::env::args_os());
+    let hook_call = HookCall::find(std::env::args_os());
     let (env_file, env_error) = match EnvFile::load(named.as_deref(), &cli::variables()) {
         Ok(env_file) => (env_file, None),
-        Err(error) => (EnvFile::default(), Some(error)),
+        Err(error) => match &hook_call {
+            // A hook runs in any directory, and the file there may be meant for other programs.
+            Some(hook_call) => {
+                hook_call.log(&one_line(&error));
+                (EnvFile::default(), None)
+            }
+            None => (EnvFile::default(), Some(error)),
+        },
     };
     let cli = match (cli::parse(&env_file), env_error) {
         // Help and the version are printed even if the file is malformed. A closed stdout is no failure.
@@ -84,15 +93,21 @@ fn main() -> ExitCode {
             return exit_status(&error).code().into();
         }
         (Err(error), None) => {
-            Console::print_early_error(&cli::error_text(error, std::env::args_os()));
+            let text = cli::error_text(error, std::env::args_os());
+            if let Some(hook_call) = &hook_call {
+                hook_call.log(&text);
+                return Exit::Success.code().into();
+            }
+            Console::print_early_error(&text);
             return Exit::Usage.code().into();
         }
         (Ok(_), None) => unreachable!("an earlier arm takes it"),
     };
+    let is_hook = hook_call.is_some();
     let console = Console::new(&cli.globals, &cli.variables, cli.command.is_server());
     let starts_with = |text: &Option<String>, scheme| text.as_ref().is_some_and(|it| it.starts_with(scheme));
     let uses_aws = starts_with(&cli.globals.lake, "s3:") || starts_with(&cli.globals.store, "dynamodb:");
-    if let Some(notice) = env_file.ignored_notice(uses_aws).filter(|_| !cli.command.is_help()) {
+    if let Some(notice) = env_file.ignored_notice(uses_aws).filter(|_| !cli.command.is_help() && !is_hook) {
         console.print_notice(notice);
     }
     let exit = run(cli, console.clone()).unwrap_or_else(|error| {

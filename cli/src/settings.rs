@@ -20,7 +20,7 @@ use crate::sign_in::{self, CredentialVariables};
 use crate::terminal_text::quoted;
 use crate::webhooks::WebhookSecretVariables;
 
-const DEFAULT_DATA_DIR: &str = "./github-metrics-data";
+pub(crate) const DEFAULT_DATA_DIR: &str = "./github-metrics-data";
 /// The data directory of `demo`.
 pub(crate) const DEFAULT_SAMPLE_DATA_DIR: &str = "./github-metrics-demo";
 const DEFAULT_GITHUB_API_URL: &str = "https://api.github.com";

@@ -16,6 +16,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use gam_model::CodingAgent;
 
+pub(crate) use self::auto::HookCall;
 pub(crate) use self::hook::{ClaudeSettings, read_claude_settings};
 
 use crate::args;

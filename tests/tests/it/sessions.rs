@@ -228,8 +228,19 @@ fn the_hook_reads_logs_and_never_fails() {
     run(&["ingest", "sessions", "--auto", "--org", "none-such"]);
     run(&["ingest", "sessions", "--auto", "--org", &world.org, "--lake", "file:/dev/null/lake"]);
     run(&["ingest", "sessions", "--auto", "--org", &world.org, "--lake", "nonsense"]);
+    // Failures before the settings are known.
+    run(&["ingest", "sessions", "--auto", "--org", &world.org, "--no-such-option"]);
+    run(&["ingest", "sessions", "--auto", "--org", &world.org, "--log-format", "no-such-format"]);
+    let env_file = sandbox.data_dir().join("unreadable.env");
+    fs::write(&env_file, "GITHUB_TOKEN=two words\n").expect("a file");
+    let env_file = env_file.to_str().expect("a path");
+    run(&["ingest", "sessions", "--auto", "--org", &world.org, "--env-file", env_file]);
     let log = fs::read_to_string(sandbox.data_dir().join("ingest.log")).expect("a log");
-    assert!(log.contains("none-such") && log.contains("/dev/null/lake"), "{log}");
+    for text in
+        ["none-such", "/dev/null/lake", "nonsense", "--no-such-option", "no-such-format", "unreadable.env"]
+    {
+        assert!(log.contains(text), "{text}: {log}");
+    }
 
     sandbox.run(&["ingest", "hook", "remove"]).expect_status(0);
     assert_eq!(read(), own);
