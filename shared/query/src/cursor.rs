@@ -110,7 +110,11 @@ impl Cursor {
         listed_of: &Subject,
         request: &ListRequest,
     ) -> Result<(Range, SortKey), QueryError> {
-        let range = self.range().filter(|_| request.has_default_range).unwrap_or(request.range);
+        let own = self.range().filter(|own| {
+            (request.has_default_since || own.since() == request.range.since())
+                && (request.has_default_until || own.until() == request.range.until())
+        });
+        let range = own.unwrap_or(request.range);
         if self.q != query_of(&org.key, listed_of, request, range) {
             return Err(QueryError::Invalid(self.another_query()));
         }

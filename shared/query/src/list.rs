@@ -58,8 +58,10 @@ pub struct ListRequest {
     pub listing: Listing,
     /// The days whose events count.
     pub range: Range,
-    /// Whether `range` is the default and not one that the caller chose. A cursor then brings its own range.
-    pub has_default_range: bool,
+    /// Whether the caller left the first day of `range` to the default. A cursor then brings its own.
+    pub has_default_since: bool,
+    /// The same for the end of `range`.
+    pub has_default_until: bool,
     /// Whose work counts.
     pub bots: BotFilter,
     /// What to sort by.

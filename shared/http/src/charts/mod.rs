@@ -101,6 +101,8 @@ pub(crate) struct NamedSeries {
     pub(crate) values: Vec<Option<f64>>,
 }
 
+/// The most buckets of a chart. More would be less than a pixel wide.
+pub(crate) const MAX_BUCKETS: u64 = 1000;
 /// The smallest width of a chart, in pixels.
 pub(crate) const MIN_WIDTH: u32 = 240;
 /// The largest width of a chart, in pixels.

@@ -67,7 +67,8 @@ async fn handle(ports: &QueryPorts, org: String, view: View, listing: Listing) -
     let request = ListRequest {
         listing,
         range,
-        has_default_range: false,
+        has_default_since: false,
+        has_default_until: false,
         bots: view.params.bots,
         sort,
         name_filter: (!search.is_empty()).then(|| NameFilter::new(search)),

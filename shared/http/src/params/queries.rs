@@ -19,7 +19,7 @@ use super::{
     DEFAULT_LIMIT, DEFAULT_METRIC, ISSUE_STATES, LANGUAGES, MAX_NAME_CHARS, Parameter, SORT_DIRECTIONS,
     THEMES, metric_of_type, value_of,
 };
-use crate::charts::{Language, MAX_WIDTH, MIN_WIDTH, Theme};
+use crate::charts::{Language, MAX_BUCKETS, MAX_WIDTH, MIN_WIDTH, Theme};
 use crate::error::ApiError;
 
 /// The query parameters of a route.
@@ -381,7 +381,10 @@ impl QueryParams for ChartParams {
     fn from_query(query: &QueryString, today: NaiveDate) -> Result<Self, ApiError> {
         let range = parse_range(query, today)?;
         let bots = parse_bots(query)?;
-        let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or(Grain::Day);
+        let grain = query.choice(Parameter::Granularity, Grain::parse)?.unwrap_or_else(|| {
+            let mut fine = [Grain::Day, Grain::Week].into_iter();
+            fine.find(|grain| range.bucket_count(*grain) <= MAX_BUCKETS).unwrap_or(Grain::Month)
+        });
         let theme = query.choice(Parameter::Theme, |name| value_of(&THEMES, name))?.unwrap_or_default();
         let language = query.choice(Parameter::Lang, |name| value_of(&LANGUAGES, name))?.unwrap_or_default();
         let width = query.number_within(Parameter::Width, MIN_WIDTH as usize..=MAX_WIDTH as usize)?;
@@ -394,8 +397,10 @@ impl QueryParams for ChartParams {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ListParams {
     pub(crate) range: Range,
-    /// Whether the query string has neither end of the range.
-    pub(crate) has_default_range: bool,
+    /// Whether the query string lacks the first day of the range.
+    pub(crate) has_default_since: bool,
+    /// Whether it lacks the end of the range.
+    pub(crate) has_default_until: bool,
     pub(crate) bots: BotFilter,
     pub(crate) sort: ListSort,
     pub(crate) direction: SortDirection,
@@ -432,11 +437,10 @@ impl QueryParams for ListParams {
         let name_filter = parse_name_filter(query)?;
         let limit = query.number(Parameter::Limit, MAX_LIMIT)?.unwrap_or(DEFAULT_LIMIT);
         let cursor = query.text(Parameter::Cursor).map(str::to_owned);
-        let has_default_range =
-            query.text(Parameter::Since).is_none() && query.text(Parameter::Until).is_none();
         Ok(ListParams {
             range,
-            has_default_range,
+            has_default_since: query.text(Parameter::Since).is_none(),
+            has_default_until: query.text(Parameter::Until).is_none(),
             bots,
             sort,
             direction,

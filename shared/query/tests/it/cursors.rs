@@ -117,8 +117,18 @@ async fn a_cursor_belongs_to_its_query() {
     }
     let page_size = ListRequest { limit: 5, ..first.clone() };
     assert_eq!(page(&store, &page_size).await.unwrap().entries.len(), 2, "pages can have another size");
-    let tomorrow = ListRequest { range: another_range, has_default_range: true, ..first.clone() };
+    let tomorrow = ListRequest {
+        range: another_range,
+        has_default_since: true,
+        has_default_until: true,
+        ..first.clone()
+    };
     assert_eq!(page(&store, &tomorrow).await.unwrap().entries.len(), 1);
+    // Only the end has moved, as it does at midnight.
+    let chosen_since = ListRequest { range: another_range, has_default_until: true, ..first.clone() };
+    assert_eq!(page(&store, &chosen_since).await.unwrap().entries.len(), 1);
+    let another_since = ListRequest { range: range("2023-12-01", "2024-03-01"), ..chosen_since };
+    assert!(matches!(page(&store, &another_since).await, Err(QueryError::Invalid(_))));
     for bad in ["", "nonsense", "e30", "WzEsMl0"] {
         let request = ListRequest { cursor: Some(bad.to_owned()), ..first.clone() };
         assert!(matches!(page(&store, &request).await, Err(QueryError::Invalid(_))), "{bad}");

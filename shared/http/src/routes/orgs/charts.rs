@@ -19,16 +19,13 @@ use serde::Deserialize;
 
 use super::SUBJECT_ERRORS;
 use crate::charts::{
-    self, Frame, Language, NamedSeries, Placement, Slot, Svg, TimeAxis, Unit, auto_style_source,
+    self, Frame, Language, MAX_BUCKETS, NamedSeries, Placement, Slot, Svg, TimeAxis, Unit, auto_style_source,
 };
 use crate::complete_days::CompleteDays;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{Operation, ResponseBody};
 use crate::params::{ChartParams, Parameter, QueryParams, SubjectQuery, WithRepoId};
 use crate::routes::{Route, RouteMethod};
-
-/// The most buckets of a chart. More would be less than a pixel wide.
-const MAX_BUCKETS: u64 = 1000;
 
 /// A chart loads nothing, runs nothing and submits nothing, wherever it is opened. Only its own style sheet applies.
 static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {

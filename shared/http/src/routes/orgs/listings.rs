@@ -93,12 +93,23 @@ async fn answer(
     listing: Listing,
     params: ListParams,
 ) -> Result<Response, ApiError> {
-    let ListParams { range, has_default_range, bots, sort, direction, name_filter, limit, cursor, compare } =
-        params;
+    let ListParams {
+        range,
+        has_default_since,
+        has_default_until,
+        bots,
+        sort,
+        direction,
+        name_filter,
+        limit,
+        cursor,
+        compare,
+    } = params;
     let request = ListRequest {
         listing,
         range,
-        has_default_range,
+        has_default_since,
+        has_default_until,
         bots,
         sort,
         direction,

@@ -91,12 +91,14 @@ async fn invalid_charts_are_problem_documents() {
         ("lang=xx", "en, ja"),
         ("metric=reviews", "unknown parameter"),
         ("since=2024-03-02&until=2024-03-01", "`until` is exclusive"),
-        ("since=2020-01-01&until=2024-01-01", "1461 buckets, but the limit is 1000"),
+        ("granularity=day&since=2020-01-01&until=2024-01-01", "1461 buckets, but the limit is 1000"),
     ] {
         let detail =
             get(&api, &format!("{CHARTS}/commits.svg?{query}")).await.problem(400, "INVALID_ARGUMENT");
         assert!(detail.contains(part), "{detail}");
     }
+    let long = get(&api, &format!("{CHARTS}/commits.svg?since=2020-01-01&until=2024-01-01")).await;
+    assert_eq!(long.status, 200, "without a granularity it has weeks: {}", long.text());
     for path in ["nobody/charts/commits.svg", "acme/repos/nothing/charts/commits.svg"] {
         get(&api, &format!("/api/v1/orgs/{path}")).await.problem(404, "NOT_FOUND");
     }

@@ -135,7 +135,8 @@ pub(crate) fn list_request(listing: Listing, range: Range, bots: BotFilter) -> L
     ListRequest {
         listing,
         range,
-        has_default_range: false,
+        has_default_since: false,
+        has_default_until: false,
         bots,
         sort: ListSort::Metric(metric("commits")),
         direction: SortDirection::Desc,
