@@ -70,7 +70,7 @@ pub(crate) enum CliCommand {
     Aggregate(aggregate::AggregateArgs),
     /// Read the session logs of coding agents on this machine into the lake
     Ingest(ingest::IngestArgs),
-    /// Serve the HTTP API, and a page that links to it
+    /// Serve the page and the HTTP API
     Serve(serve::ServeArgs),
     /// Show metrics in the terminal
     Show(show::ShowArgs),

@@ -162,12 +162,12 @@ pub(crate) async fn run(session: &CliSession, args: DoctorArgs) -> anyhow::Resul
         None => None,
     };
     let mut findings = check_github(settings, org.as_deref()).await;
-    findings.extend(check_webhooks(settings, org.as_deref()).await);
+    findings.push(check_webhooks(settings, org.as_deref()).await);
     findings.push(check_configuration(settings).await);
     findings.push(check_lake(&settings.lake).await);
     findings.extend(check_store(settings).await);
     findings.extend(check_snapshots(settings).await);
-    findings.extend(check_channels(settings).await);
+    findings.push(check_channels(settings).await);
     findings.extend(sessions::check(session).await);
     if session.wants_json() {
         let checks: Vec<_> = findings
@@ -191,40 +191,39 @@ async fn current_name(settings: &CliSettings, org: String) -> String {
     registry.current_name(&org).to_owned()
 }
 
-/// Checks the secret of webhooks, and the webhooks of the organization. `None` if no secret is set.
-async fn check_webhooks(settings: &CliSettings, org: Option<&str>) -> Option<Finding> {
+/// Checks the secret of webhooks, and the webhooks of the organization.
+async fn check_webhooks(settings: &CliSettings, org: Option<&str>) -> Finding {
     let org = match (settings.webhook_secrets.read(), org) {
-        (Err(error), _) => return Some(broken("webhooks", one_line(&error))),
-        (Ok(None), _) => return None,
-        (Ok(Some(_)), None) => {
-            return Some(fine("webhooks", "there is a secret; run `doctor ORG` to test them"));
-        }
+        (Err(error), _) => return broken("webhooks", one_line(&error)),
+        (Ok(None), _) => return fine("webhooks", "none: with GITHUB_WEBHOOK_SECRET, a server takes them"),
+        (Ok(Some(_)), None) => return fine("webhooks", "there is a secret; run `doctor ORG` to test them"),
         (Ok(Some(_)), Some(org)) => org,
     };
     let checked = tokio::time::timeout(GITHUB_TIMEOUT, hook::problems(settings, org)).await;
-    Some(match checked {
+    match checked {
         Ok(Ok(Ok(events))) => fine("webhooks", format!("{} in three days", count(events, "event", "events"))),
         Ok(Ok(Err(problems))) => doubtful("webhooks", problems),
         Ok(Err(error)) => doubtful("webhooks", one_line(&error)),
         Err(_) => doubtful("webhooks", "unknown: GitHub did not answer in time"),
-    })
+    }
 }
 
-/// Checks the channels of notifications: their secrets, and whether the last message was sent. `None` if there are none,
-/// or the store cannot be opened, which another check reports.
-async fn check_channels(settings: &CliSettings) -> Option<Finding> {
-    let store = OpenStore::open_existing(settings).await.ok()?;
+/// Checks the channels of notifications: their secrets, and whether the last message was sent. Another check reports a
+/// store that cannot be opened.
+async fn check_channels(settings: &CliSettings) -> Finding {
+    let none = || fine("channels", "none: a configuration with [[notify.channels]] adds some");
+    let Ok(store) = OpenStore::open_existing(settings).await else { return none() };
     let problems = notify::problems(&store).await;
     store.close().await;
-    Some(match problems {
+    match problems {
         Err(error) => doubtful("channels", one_line(&error)),
-        Ok(None) => return None,
+        Ok(None) => none(),
         Ok(Some((number, problems))) if problems.is_empty() => fine(
             "channels",
             format!("{}; run `notify test CHANNEL` to test one", count(number, "channel", "channels")),
         ),
         Ok(Some((_, problems))) => doubtful("channels", problems.join("; ")),
-    })
+    }
 }
 
 /// Checks the token, its rate limits, its permissions and the clock.

@@ -1,4 +1,4 @@
-//! `serve`: serves the HTTP API, and a page that links to it.
+//! `serve`: serves the page and the HTTP API.
 
 use std::future::Future;
 use std::io::ErrorKind;
