@@ -113,8 +113,14 @@ def server(command: list, stream: str, log: Path):
 
 
 def fetch(connection: http.client.HTTPConnection, path: str) -> bytes:
-    connection.request("GET", path)
-    response = connection.getresponse()
+    """Returns an answer. Connects again if the server has closed the connection, which was not used for long."""
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+    except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+        connection.close()
+        connection.request("GET", path)
+        response = connection.getresponse()
     body = response.read()
     if response.status != 200:
         raise SystemExit(f"{path}: {response.status} {body[:300]!r}")
