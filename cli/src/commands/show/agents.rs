@@ -109,7 +109,9 @@ async fn show_metrics(
             let series = text_table(&series_records(&series.value, missing), 1, style);
             let coverage = coverage_text(answer);
             let heading = heading(&answer.context, &CoverageAnswer::default(), style.width);
+            let note = unpriced_note(&prs.value);
             let prs = text_table(&pr_records(&prs.value, missing), 1, style);
+            let prs = format!("{prs}{note}");
             let grain = series_grain(args, &answer.context);
             format!(
                 "{heading}\n{coverage}\n\n{metrics}\n\nmerged pull requests\n{prs}\n\n{} by {grain}\n{series}\n",
@@ -317,10 +319,10 @@ fn quoted_model(model: &str) -> String {
     if model.is_empty() { "responses without a model".to_owned() } else { escaped(model) }
 }
 
-/// Returns the classes of merged pull requests: medians, how many of them have a cost, and what has no price.
+/// Returns the classes of merged pull requests: medians, and how many of them have a cost.
 fn pr_records(answer: &PrClassesAnswer, missing: &str) -> Records {
-    let header = ["sessions", "prs", "cycle_time_hours", "cost_usd", "prs_with_cost", "unpriced_tokens"];
-    let header = header.map(str::to_owned).to_vec();
+    let header =
+        ["sessions", "prs", "cycle_time_hours", "cost_usd", "prs_with_cost"].map(str::to_owned).to_vec();
     let rows = answer.classes.iter().map(|class| {
         let with_cost = match class.cost_usd {
             AgentMetricValue::Distribution { count, .. } => count.to_string(),
@@ -333,10 +335,17 @@ fn pr_records(answer: &PrClassesAnswer, missing: &str) -> Records {
             value_text(class.cycle_time_hours, missing),
             value_text(class.cost_usd, missing),
             with_cost,
-            class.unpriced_tokens.to_string(),
         ]
     });
     (header, rows.collect())
+}
+
+/// Returns the line below the classes that says what their costs lack; empty if all tokens have a price.
+fn unpriced_note(answer: &PrClassesAnswer) -> String {
+    match answer.classes.iter().map(|class| class.unpriced_tokens).sum::<u64>() {
+        0 => String::new(),
+        tokens => format!("\n{} tokens on their branches have no price", integer(tokens)),
+    }
 }
 
 /// Returns the mean and the 90th percentile; empty if the value is no distribution.
@@ -388,22 +397,24 @@ fn changes_of(answer: &AgentMetricsAnswer) -> Option<&AgentMetricChanges> {
     answer.change.as_ref()?.as_ref()
 }
 
-/// Returns a list for people: of repositories and members some metrics, and of distributions the median. The change of the
-/// metric that sorts the list follows it if the range before can be compared with.
+/// Returns a list for people: of repositories and members some metrics, and of distributions the median. The metric that
+/// sorts the list is the first one. Its change follows it if the range before can be compared with.
 fn list_records(
     listing: AgentListing,
     answer: &AgentListAnswer,
-    (sort, has_change): (&AgentMetric, bool),
+    (sort, has_change): (&'static AgentMetric, bool),
     missing: &str,
 ) -> Records {
     let has_unpriced = answer.entries.iter().any(|entry| entry.metrics.number(UNPRICED) > Some(0.0));
     let is_shown = |metric: &&AgentMetric| {
         listing.dimension().is_some()
             || LISTED_METRICS.contains(&metric.name)
-            || metric.name == sort.name
             || (metric.name == UNPRICED && has_unpriced)
     };
-    let metrics: Vec<&AgentMetric> = AgentMetric::divided_by(listing.dimension()).filter(is_shown).collect();
+    let others = AgentMetric::divided_by(listing.dimension()).filter(is_shown);
+    // First, because a narrow terminal shows the first columns.
+    let metrics: Vec<&AgentMetric> =
+        std::iter::once(sort).chain(others.filter(|metric| metric.name != sort.name)).collect();
     let is_compared = |metric: &AgentMetric| has_change && metric.name == sort.name;
     let mut header = name_columns(listing);
     for metric in &metrics {
