@@ -151,8 +151,9 @@ impl PlannedFile {
         let session = shape.first_session + if is_subagent { index - 1 } else { index };
         let mean = shape.bytes / shape.files.max(1) as u64;
         let mut random = RandomStream::from_key(&[shape.seed, FILE, (shape.first_session + index) as u64]);
-        // Half of the mean to one and a half.
-        PlannedFile { session, is_subagent, bytes: mean / 2 + random.below(mean.max(1)) }
+        // Half of the mean to one and a half, unless there is only one.
+        let bytes = if shape.files == 1 { mean } else { mean / 2 + random.below(mean.max(1)) };
+        PlannedFile { session, is_subagent, bytes }
     }
 
     fn path(&self) -> PathBuf {
@@ -264,7 +265,7 @@ impl<'a> SessionLog<'a> {
     /// Writes turns until the log has this many bytes.
     fn write_turns(&mut self, bytes: usize) {
         while self.text.len() < bytes {
-            self.write_turn();
+            self.write_turn(bytes);
         }
     }
 
@@ -283,12 +284,15 @@ impl<'a> SessionLog<'a> {
         (format!("msg_{:06x}{word}{number:08x}", self.content), usage)
     }
 
-    /// Writes a prompt, and some responses, each with calls of tools and their results.
-    fn write_turn(&mut self) {
+    /// Writes a prompt, and some responses, each with calls of tools and their results. Fewer if the log then has this many
+    /// bytes.
+    fn write_turn(&mut self, bytes: usize) {
         let prompt = self.words(200);
         self.write_record("user", &format!("\"message\":{{\"role\":\"user\",\"content\":\"{prompt}\"}}"));
         for _ in 0..2 + self.random.below(10) {
-            self.write_response();
+            if self.text.len() < bytes {
+                self.write_response();
+            }
         }
         if !self.is_subagent {
             let ms = 1_000 + self.random.below(90_000);
