@@ -171,13 +171,17 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def measure(command: list, threads: int, environment: dict, output: Path, log: Path) -> "tuple[Measurement, str]":
-    """Runs a command on the first CPUs. Returns what it took, and what it printed."""
+def measure(
+    command: list, threads: int, environment: dict, output: Path, log: Path, stdin: "Path | None" = None
+) -> "tuple[Measurement, str]":
+    """Runs a command on the first CPUs, with the file or nothing as stdin. Returns what it took, and what it printed."""
     cpus = sorted(os.sched_getaffinity(0))[:threads]
-    with log.open("w") as errors, log.with_suffix(".out").open("w+") as printed:
+    source = stdin or Path(os.devnull)
+    with log.open("w") as errors, log.with_suffix(".out").open("w+") as printed, source.open() as given:
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
+            stdin=given,
             stdout=printed,
             stderr=errors,
             env={**os.environ, **environment},

@@ -18,10 +18,10 @@ use gam_lake::registry::CachedRegistry;
 use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
-use gam_work::IssueReader;
 use gam_work::actions::{Actions, GitHubActions};
 use gam_work::tasks::Tasks;
-use gam_work_ports::LakeActionSettings;
+use gam_work::{IssueReader, PushedSessions};
+use gam_work_ports::{LakeActionSettings, LakeSessionInbox};
 
 use crate::actions::QueueWaker;
 use crate::environment::{optional, required};
@@ -135,6 +135,12 @@ impl LambdaContext {
         let readings = LogReadings::new(self.store.clone(), self.clock.clone());
         // An answer of Lambda is sent when it is complete.
         Ok(LogPorts { log: Arc::new(SegmentLog::new(self.audit_ports()?)), readings, is_streaming: false })
+    }
+
+    /// What takes session events of other machines. The bucket starts the function `aggregate` for their batches.
+    pub fn pushed_sessions(&self) -> PushedSessions {
+        let inbox = LakeSessionInbox::new(self.lake.clone());
+        PushedSessions::new(self.store.clone(), Arc::new(inbox), self.clock.clone())
     }
 
     /// The tasks of the store.

@@ -1,5 +1,6 @@
-//! The HTTP API behind API Gateway, with the same router as `serve`. Three functions serve it: `api` reads, `gate` changes
-//! tasks and actions, and `log` shows the audit log. Each has a role that may do this, and no more.
+//! The HTTP API behind API Gateway, with the same router as `serve`. Four functions serve it: `api` reads, `gate` changes
+//! tasks and actions, `sessions` takes session events, and `log` shows the audit log. Each has a role that may do this, and
+//! no more.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use gam_access::{Principal, Role};
 use gam_aws::CachedSecret;
 use gam_http::{
     AccessControl, AllowedOrigins, HostPrincipal, Router, TokenError, TokenSource, guarded_router,
+    with_pushed_sessions,
 };
 use gam_store::NameStore;
 use lambda_http::request::RequestContext;
@@ -23,6 +25,8 @@ pub enum ServedRoutes {
     Reading,
     /// Those that change tasks and actions.
     Changing,
+    /// The one that takes session events.
+    Sessions,
     /// Those of the audit log.
     AuditLog,
 }
@@ -34,6 +38,7 @@ impl ServedRoutes {
         match self {
             ServedRoutes::Reading => Role::Viewer,
             ServedRoutes::AuditLog => Role::Auditor,
+            ServedRoutes::Sessions => Role::Worker,
             ServedRoutes::Changing
                 if path == "/api/v1/request-task" || path.starts_with("/api/v1/tasks/") =>
             {
@@ -95,7 +100,11 @@ async fn load_router(routes: ServedRoutes) -> anyhow::Result<Router> {
             .with_refusal_log(context.refusal_log()),
     };
     // API Gateway answers for CORS.
-    Ok(guarded_router(ports, access, AllowedOrigins::default()))
+    let router = guarded_router(ports, access, AllowedOrigins::default());
+    Ok(match routes {
+        ServedRoutes::Sessions => with_pushed_sessions(router, context.pushed_sessions()),
+        ServedRoutes::Reading | ServedRoutes::Changing | ServedRoutes::AuditLog => router,
+    })
 }
 
 /// Opens connections during the cold start, so that no request waits for them.
@@ -170,6 +179,7 @@ mod tests {
         for (routes, path, role) in [
             (ServedRoutes::Reading, "/api/v1/create-issue", Role::Viewer),
             (ServedRoutes::AuditLog, "/api/v1/log", Role::Auditor),
+            (ServedRoutes::Sessions, "/api/v1/sessions", Role::Worker),
             (ServedRoutes::Changing, "/api/v1/request-task", Role::Worker),
             (ServedRoutes::Changing, "/api/v1/tasks/1/heartbeat", Role::Worker),
             (ServedRoutes::Changing, "/create-issue", Role::Operator),

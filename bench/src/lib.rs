@@ -1,4 +1,4 @@
-//! Generates lakes of any size, to measure the pipeline on.
+//! Generates lakes of any size, and session logs, to measure the pipeline on.
 //!
 //! A lake follows from its [`LakeShape`] and nothing else: the same seed gives the same bytes. Few repositories
 //! and members have most of the events, people work by day and on weekdays, bots always. Every kind of event
@@ -14,9 +14,11 @@ mod facts;
 mod month;
 mod population;
 mod random;
+mod session_logs;
 mod shape;
 mod write;
 
 pub use month::LakeGenerator;
+pub use session_logs::{SessionLogShape, WrittenLogs, write_session_logs};
 pub use shape::LakeShape;
 pub use write::{WrittenLake, current_stamp, write_batches, write_snapshots};

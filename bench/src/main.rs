@@ -1,4 +1,4 @@
-//! Generates lakes: `cargo run --release -p gam-bench -- generate --help`.
+//! Generates lakes and session logs: `cargo run --release -p gam-bench -- generate --help`.
 
 use std::io::Write as _;
 use std::num::NonZeroUsize;
@@ -7,10 +7,13 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use gam_bench::{LakeGenerator, LakeShape, WrittenLake, write_batches, write_snapshots};
+use gam_bench::{
+    LakeGenerator, LakeShape, SessionLogShape, WrittenLake, WrittenLogs, write_batches, write_session_logs,
+    write_snapshots,
+};
 use gam_model::Month;
 
-/// Generates lakes to measure github-metrics on
+/// Generates lakes and session logs to measure github-metrics on
 #[derive(Parser)]
 struct BenchCli {
     #[command(subcommand)]
@@ -21,6 +24,27 @@ struct BenchCli {
 enum Command {
     /// Write a lake of an organization that never existed. The same options give the same bytes.
     Generate(GenerateArgs),
+    /// Write logs of Claude Code with random words. The same options give the same bytes.
+    SessionLogs(SessionLogsArgs),
+}
+
+#[derive(Args)]
+struct SessionLogsArgs {
+    /// Number of files
+    #[arg(long, value_name = "N")]
+    files: usize,
+    /// Kilobytes of all files together, about
+    #[arg(long, value_name = "N")]
+    kilobytes: u64,
+    /// Seed of all random numbers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The number of the first session: logs with other numbers have other sessions
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first_session: usize,
+    /// Directory of Claude Code
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
 }
 
 #[derive(Args)]
@@ -65,9 +89,25 @@ fn parse_month(text: &str) -> Result<Month, String> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Generate(args) = BenchCli::parse().command;
+    match BenchCli::parse().command {
+        Command::Generate(args) => generate_lake(&args),
+        Command::SessionLogs(args) => generate_session_logs(&args),
+    }
+}
+
+fn generate_session_logs(args: &SessionLogsArgs) -> anyhow::Result<()> {
     let started = Instant::now();
-    let written = generate(&args)?;
+    let SessionLogsArgs { files, kilobytes, seed, first_session, out } = args;
+    let bytes = kilobytes.saturating_mul(1_000);
+    let shape = SessionLogShape { files: *files, bytes, seed: *seed, first_session: *first_session };
+    let WrittenLogs { files, bytes } = write_session_logs(&shape, out)?;
+    let (files, seconds) = (files.len(), started.elapsed().as_secs_f64());
+    print_line(&format!("wrote {files} files with {bytes} bytes to {} in {seconds:.1} s", out.display()))
+}
+
+fn generate_lake(args: &GenerateArgs) -> anyhow::Result<()> {
+    let started = Instant::now();
+    let written = generate(args)?;
     let seconds = started.elapsed().as_secs_f64();
     let what = if args.as_batches { "batches" } else { "snapshots" };
     let WrittenLake { files, rows } = written;

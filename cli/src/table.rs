@@ -158,7 +158,8 @@ fn is_comparable(answer: &MetricsAnswer, since: Option<NaiveDate>) -> bool {
     answer.previous.as_ref().and_then(Option::as_ref).is_some_and(|it| begins_after(it.range, since))
 }
 
-fn begins_after(previous: PreviousRange, comparable_since: Option<NaiveDate>) -> bool {
+/// Returns whether the range before begins on the day or later.
+pub(crate) fn begins_after(previous: PreviousRange, comparable_since: Option<NaiveDate>) -> bool {
     comparable_since.is_some_and(|day| day <= previous.since)
 }
 
@@ -368,6 +369,11 @@ fn change_text(change: MetricChange) -> String {
         MetricChange::Count(change) => (change.relative, Some(change.difference as f64)),
         MetricChange::Distribution { p50, .. } => (p50.relative, p50.difference),
     };
+    relative_change(relative, difference)
+}
+
+/// Formats a change: in percent, or as a number if there was nothing before. Empty if there is no difference.
+pub(crate) fn relative_change(relative: Option<f64>, difference: Option<f64>) -> String {
     match (relative, difference) {
         (Some(relative), _) if (relative * 100.0).round() == 0.0 => "0%".to_owned(),
         (Some(relative), _) => format!("{:+.0}%", relative * 100.0),
@@ -434,9 +440,13 @@ fn value_text(value: Option<MetricValue>, style: OutputStyle) -> String {
     match value {
         Some(MetricValue::Count(count)) => integer(count),
         Some(MetricValue::Distribution { p50: Some(p50), .. }) => hours(p50),
-        _ if style.has_unicode => "–".to_owned(),
-        _ => "-".to_owned(),
+        _ => missing_text(style).to_owned(),
     }
+}
+
+/// Returns what stands for a value that is not known.
+pub(crate) fn missing_text(style: OutputStyle) -> &'static str {
+    if style.has_unicode { "–" } else { "-" }
 }
 
 fn unit(metric: &Metric) -> &str {

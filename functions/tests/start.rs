@@ -11,6 +11,7 @@ fn a_missing_variable_stops_the_start_with_its_name() {
         (env!("CARGO_BIN_EXE_work"), "GITHUB_METRICS_LAKE"),
         (env!("CARGO_BIN_EXE_api"), "GITHUB_METRICS_LAKE"),
         (env!("CARGO_BIN_EXE_gate"), "GITHUB_METRICS_LAKE"),
+        (env!("CARGO_BIN_EXE_sessions"), "GITHUB_METRICS_LAKE"),
         (env!("CARGO_BIN_EXE_act"), "GITHUB_METRICS_LAKE"),
         (env!("CARGO_BIN_EXE_audit"), "GITHUB_METRICS_LAKE"),
         (env!("CARGO_BIN_EXE_log"), "GITHUB_METRICS_LAKE"),

@@ -14,8 +14,8 @@ use gam_model::{Month, SessionEvent};
 use crate::month::{MonthOutcome, MonthUpdate, run_blocking};
 use crate::{AggregateError, AggregateOptions, AggregatePorts, AggregateRun, run_in_newest_epoch};
 
-/// The most bytes of batches that are processed together.
-const CHUNK_BYTES: u64 = 32 << 20;
+/// Batches are processed together until they have this many events. Each takes about 2 KB of memory meanwhile.
+const CHUNK_EVENTS: usize = 25_000;
 
 /// What an aggregation of session events did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,11 +61,10 @@ impl AggregateRun<'_> {
         let objects = &*self.ports.objects;
         let mut listed = inbox::list::<Sessions>(objects, self.org).await?.into_iter().peekable();
         while listed.peek().is_some() {
-            let (mut events, mut paths, mut bytes) = (Vec::new(), Vec::new(), 0);
-            while bytes < CHUNK_BYTES
+            let (mut events, mut paths) = (Vec::new(), Vec::new());
+            while events.len() < CHUNK_EVENTS
                 && let Some(batch) = listed.next()
             {
-                bytes += batch.size;
                 if let Some(rows) = read_batch(objects, &batch.path, &mut self.report.sessions).await? {
                     events.extend(rows);
                     paths.push(batch.path);

@@ -153,7 +153,7 @@ impl Client {
     ) -> Result<Answer<AgentMetricsAnswer>, ClientError> {
         let (mut path, mut parameters) = subject_path(org, subject);
         path.extend(["agents", "metrics"].map(str::to_owned));
-        parameters.extend(query.series_parameters());
+        parameters.extend(query.parameters());
         self.get(path, parameters).await
     }
 
@@ -209,7 +209,7 @@ impl Client {
     ) -> Result<Answer<AgentListAnswer>, ClientError> {
         let (mut path, mut parameters) = subject_path(org, subject);
         path.push("agents".to_owned());
-        parameters.extend(query.series_parameters());
+        parameters.extend(query.parameters());
         parameters.push(("by", listing.as_str().to_owned()));
         parameters.push(("sort", sort.name.to_owned()));
         parameters.push(("limit", limit.to_string()));

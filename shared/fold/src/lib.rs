@@ -43,4 +43,4 @@ pub use rows::{FoldRowsError, MonthRows};
 
 /// The version of the rollup logic. Increment it whenever the same events fold to other items, or to another
 /// stored form.
-pub const LOGIC_VERSION: u32 = 5;
+pub const LOGIC_VERSION: u32 = 6;

@@ -7,8 +7,9 @@
 //!   before the merge. If several pull requests had that branch, it is the one that was merged next.
 //! - *Unknown*: neither.
 //!
-//! The cost of a pull request is the list price of the responses on its branch by the rule of *probable*. A month has the
-//! pull requests that were merged in it, and sessions of that month and the one before.
+//! The cost of a pull request is the list price of the responses on its branch by the rule of *probable*. Without a response
+//! that has a price, its cost is not known. A month has the pull requests that were merged in it, and sessions of that month
+//! and the one before.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +80,7 @@ struct MergedPr {
     cycle_seconds: u64,
     is_linked: bool,
     is_probable: bool,
-    /// The list price of its responses, in nano-dollars; `None` without a response.
+    /// The list price of its responses, in nano-dollars; `None` without a response that has a price.
     cost: Option<u64>,
     unpriced_tokens: u64,
 }
@@ -236,7 +237,9 @@ impl MergedPrs {
             if kind == SessionEventKind::AgentResponse {
                 let day = DateTime::from_timestamp_millis(at).unwrap_or_default().date_naive();
                 let (cost, unpriced) = usage.price(row, day, prices);
-                pr.cost = Some(pr.cost.unwrap_or_default().saturating_add(cost));
+                if cost > 0 || unpriced == 0 {
+                    pr.cost = Some(pr.cost.unwrap_or_default().saturating_add(cost));
+                }
                 pr.unpriced_tokens = pr.unpriced_tokens.saturating_add(unpriced);
             }
         }

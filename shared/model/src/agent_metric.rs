@@ -93,7 +93,7 @@ pub enum AgentAggregation {
     Count(AgentCounter),
     /// A counter of milliseconds, in hours.
     Hours(AgentCounter),
-    /// A counter of nano-dollars, in dollars.
+    /// A counter of nano-dollars, in dollars; null if there are tokens and none of them has a price.
     Dollars(AgentCounter),
     /// The first counter divided by the second one; null if that is 0.
     Rate(AgentCounter, AgentCounter),
@@ -237,7 +237,7 @@ pub const AGENT_CATALOGUE: &[AgentMetric] = &[
         "agent_cost_usd",
         "US dollars",
         "list price of the tokens and of web searches on their day, not what a subscription pays; tokens without a \
-         price are left out, and are in `agent_unpriced_tokens`",
+         price are left out, and are in `agent_unpriced_tokens`; null if no token has a price",
         AgentAggregation::Dollars(AgentCounter::CostNanoUsd),
     ),
     of_responses(

@@ -40,7 +40,7 @@ impl PrClass {
 pub struct PrClassTotals {
     /// The time from creation to merge of each, in seconds.
     pub cycle_times: Distribution,
-    /// The list price of the responses of each that has some, in micro-dollars.
+    /// The list price of the responses of each that has some with a price, in micro-dollars.
     pub costs: Distribution,
     /// Tokens of those responses that have no price.
     pub unpriced_tokens: u64,

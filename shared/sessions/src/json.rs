@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use chrono::{DateTime, Utc};
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -114,11 +116,82 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Optio
     text.starts_with('{').then(|| serde_json::from_str(text).ok())?
 }
 
-/// Reads a list; empty if there is none, or it is no list.
-pub(crate) fn list(raw: Option<&RawValue>) -> Vec<&RawValue> {
+/// Reads a list; empty if there is none, or it is not a list of the expected elements.
+pub(crate) fn list<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Vec<T> {
     raw.filter(|raw| raw.get().starts_with('['))
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default()
+}
+
+/// An object, read in one pass with what contains it. A value of another type is missing.
+#[derive(Debug)]
+pub(crate) struct Lenient<T>(Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Lenient(None)
+    }
+}
+
+impl<T> Lenient<T> {
+    /// Returns the object; `None` if it is missing.
+    pub(crate) fn value(&self) -> Option<&T> {
+        self.0.as_ref()
+    }
+
+    /// Returns the object; `None` if it is missing.
+    pub(crate) fn into_value(self) -> Option<T> {
+        self.0
+    }
+}
+
+struct LenientVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for LenientVisitor<T> {
+    type Value = Lenient<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Lenient<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(|value| Lenient(Some(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Lenient<T>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Lenient(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Lenient<T>, E> {
+        Ok(Lenient(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Lenient<T>, E> {
+        Ok(Lenient(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Lenient<T>, E> {
+        Ok(Lenient(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Lenient<T>, E> {
+        Ok(Lenient(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Lenient<T>, E> {
+        Ok(Lenient(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Lenient<T>, E> {
+        Ok(Lenient(None))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(LenientVisitor(PhantomData))
+    }
 }
 
 /// Reads a record from a line: `None` if the line is not exactly one JSON object.
@@ -128,6 +201,8 @@ pub(crate) fn record<'a, T: Deserialize<'a>>(line: &'a str) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn scalar(json: &str) -> Scalar<'_> {
@@ -145,6 +220,21 @@ mod tests {
         for other in ["null", "[1, {}]", "{\"a\": [1]}", "18446744073709551615", "0.5", "\"\""] {
             let scalar = scalar(other);
             assert_eq!((scalar.text(), scalar.int(), scalar.is_true()), (None, None, false), "{other}");
+        }
+    }
+
+    #[test]
+    fn objects_are_read_and_other_values_are_missing() {
+        let first = |json: &str| {
+            serde_json::from_str::<Lenient<BTreeMap<String, i64>>>(json)
+                .unwrap()
+                .into_value()?
+                .into_values()
+                .next()
+        };
+        assert_eq!(first("{\"a\": 7}"), Some(7));
+        for other in ["null", "[1, {}]", "\"a\\n\"", "7", "-7", "0.5", "true"] {
+            assert_eq!(first(other), None, "{other}");
         }
     }
 

@@ -222,7 +222,7 @@ def check_agents(browser):
         of_api = [[it["class"], f"{it['prs']:,}", hours_text(it["cycle_time_hours"]["p50"])] for it in classes]
         check(f"{label}: pull requests", shown == of_api, f"{shown} are not {of_api}")
         totals = page.locator("#cost .legend strong").all_text_contents()
-        sums = [float(it.replace(",", "").strip("$")) for it in totals]
+        sums = [0.0 if it == "–" else float(it.replace(",", "").strip("$")) for it in totals]
         # Each amount is rounded to a cent.
         is_sum = abs(sum(sums) - metrics["agent_cost_usd"]) <= 0.01 * len(sums) + 0.5 * (max(sums) >= 1000)
         check(f"{label}: cost by model", is_sum, f"{sums} {metrics['agent_cost_usd']}")

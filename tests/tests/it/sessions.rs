@@ -291,6 +291,10 @@ fn ingested_sessions_have_metrics_lists_and_series() {
     let names: Vec<_> = entries.iter().map(|entry| &entry["model"]).collect();
     assert_eq!(names, ["claude-opus-4-6", "house-model"]);
     assert_eq!(entries[1]["metrics"]["agent_unpriced_tokens"], 113);
+    assert_eq!(entries[1]["metrics"]["agent_cost_usd"], Value::Null, "a model without a price is not free");
+    let csv = show(&["--by", "model", "--format", "csv"]).text();
+    let house = csv.lines().find(|line| line.starts_with("house-model,")).expect("a row");
+    assert!(house.starts_with("house-model,1,3,10,100,0,,113"), "{csv}");
     let series = models["timeseries"]["series"].as_array().expect("series");
     let total: f64 = series
         .iter()
@@ -303,7 +307,8 @@ fn ingested_sessions_have_metrics_lists_and_series() {
     assert_eq!(
         tools,
         "tool,agent_tool_calls,agent_tool_errors,agent_tool_error_rate,agent_tool_rejections,\
-                       agent_tool_rejection_rate,agent_lines_added,agent_lines_deleted\nmcp,5,2,0.4,0,0.0,0,0\n"
+                       agent_tool_rejection_rate,agent_lines_added,agent_lines_deleted,agent_tool_calls_change\n\
+                       mcp,5,2,0.4,0,0.0,0,0,\n"
     );
     let branches = show(&["--by", "branch", "--format", "json"]).json();
     let branch = branches["list"]["entries"][0]["branch"].as_str().expect("a branch");
@@ -314,7 +319,28 @@ fn ingested_sessions_have_metrics_lists_and_series() {
         assert_eq!(listed["list"]["entries"][0]["metrics"]["agent_responses"], 5);
     }
     let text = show(&[]).text();
-    assert!(text.contains("agent_cost_usd\t0.0013\tUS dollars"), "{text}");
+    assert!(text.contains("agent_cost_usd\t0.0013\tUS dollars\t\t\t\t\n"), "{text}");
+    // Sessions are known from 30 March on, so only a range before that begins then can be compared with.
+    let shown = |since: &str, until: &str, more: &[&str]| {
+        let command = ["show", "agents", &world.org, "--since", since, "--until", until];
+        sandbox.run(&[&command[..], more].concat()).expect_status(0).text()
+    };
+    let responses =
+        |text: &str| text.lines().find(|line| line.starts_with("agent_responses\t")).map(str::to_owned);
+    let compared = shown("2026-04-01", "2026-04-03", &[]);
+    assert_eq!(
+        responses(&compared).as_deref(),
+        Some("agent_responses\t2\tresponses\t\t\t3\t-1"),
+        "{compared}"
+    );
+    let compared = shown("2026-04-01", "2026-04-04", &[]);
+    assert_eq!(responses(&compared).as_deref(), Some("agent_responses\t2\tresponses\t\t\t\t"), "{compared}");
+    let csv = shown(
+        "2026-04-01",
+        "2026-04-03",
+        &["--by", "member", "--metric", "agent_prompts", "--format", "csv"],
+    );
+    assert!(csv.ends_with(",-1\n"), "{csv}");
     sandbox.run(&["show", &world.org, "--by", "model"]).expect_status(2);
     sandbox.run(&["show", &world.org, "--metric", "agent_cost_usd"]).expect_status(2);
     sandbox.run(&["show", "agents", &world.org, "--metric", "commits"]).expect_status(2);

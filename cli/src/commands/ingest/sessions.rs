@@ -20,10 +20,9 @@ use crate::open::{OpenData, OpenStore};
 use crate::session::CliSession;
 
 /// The most events of a batch.
-const MAX_BATCH_EVENTS: usize = 100_000;
-/// The bytes of logs after which their events are written. Their facts need about a tenth of it.
-const PORTION_BYTES: u64 = 256 << 20;
-
+const MAX_BATCH_EVENTS: usize = 25_000;
+/// The bytes of logs after which their events are written. Their facts and events need about a third of it.
+const PORTION_BYTES: u64 = 64 << 20;
 /// The bytes of logs after which their events are sent. A run that is stopped goes on after the last of these portions.
 const PUSHED_PORTION_BYTES: u64 = 8 << 20;
 /// When a file is read again of which a server refused something.

@@ -1,20 +1,24 @@
 //! `show agents`: what the sessions of coding agents used and did.
 
+use chrono::NaiveDate;
 use gam_client::{Answer, MetricsQuery, SubjectRef};
 use gam_model::agent_metric::AGENT_CATALOGUE;
-use gam_model::{AgentDimension, AgentMetric, Range};
+use gam_model::period::LAST_DAY;
+use gam_model::{AgentDimension, AgentMetric, Grain, Range};
 use gam_query::{
-    AgentListAnswer, AgentListing, AgentMetricValue, AgentMetricsAnswer, AgentPartName, AgentPoint,
-    AgentSeriesAnswer, AnswerContext, CoverageAnswer, PrClassesAnswer,
+    AgentListAnswer, AgentListing, AgentMetricChange, AgentMetricChanges, AgentMetricValue,
+    AgentMetricsAnswer, AgentPartName, AgentPoint, AgentSeriesAnswer, AnswerContext, CoverageAnswer,
+    PrClassesAnswer, PreviousRange,
 };
+use serde_json::json;
 
-use super::{ShowArgs, ShowFormat, default_grain, heading, show_format};
+use super::{FIRST_YEAR, LAST_YEAR, ShowArgs, ShowFormat, default_grain, heading, show_format};
 use crate::api::ApiClient;
 use crate::error::usage_error;
 use crate::export_rows::NumberColumn;
 use crate::format::{csv_text, integer, tsv_text};
 use crate::session::CliSession;
-use crate::table::text_table;
+use crate::table::{begins_after, missing_text, relative_change, text_table};
 use crate::terminal_text::escaped;
 
 /// The metric of the series if none is requested.
@@ -34,7 +38,7 @@ pub(super) async fn show(
     org: &str,
     args: &ShowArgs,
 ) -> anyhow::Result<String> {
-    let query = MetricsQuery { since: args.since, until: args.until, bots: args.bots.bots, compare: false };
+    let query = MetricsQuery { since: args.since, until: args.until, bots: args.bots.bots, compare: true };
     match args.by {
         None if args.limit.is_some() => {
             Err(usage_error("--limit is for lists: use it with --by model, tool, branch, repo or member"))
@@ -66,6 +70,7 @@ async fn show_metrics(
     let series = query_series(client, org, (metric, None), &metrics.value.context, args).await?;
     let prs = client.send(async |api| api.agent_prs(org, &SubjectRef::Org, &query).await).await?;
     let answer = &metrics.value;
+    let previous = answer.previous.as_ref().and_then(Option::as_ref).map(|previous| previous.range);
     if !answer.unpriced_models.is_empty() {
         let models: Vec<String> = answer.unpriced_models.iter().map(|model| quoted_model(model)).collect();
         session.console.print_notice(format!(
@@ -88,17 +93,25 @@ async fn show_metrics(
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(&answer.context, &CoverageAnswer::default(), usize::MAX));
             let (header, records) = match args.granularity {
-                Some(_) => series_records(&series.value),
-                None => metric_records(answer),
+                Some(_) => series_records(&series.value, ""),
+                None => {
+                    let previous = comparable(client, org, previous, args).await?;
+                    exact_metric_records(answer, previous.is_some())
+                }
             };
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
-            let metrics = text_table(&metric_records(answer), 1, style);
-            let series = text_table(&series_records(&series.value), 1, style);
+            let missing = missing_text(style);
+            let previous = comparable(client, org, previous, args).await?;
+            let metrics = text_table(&metric_records(answer, previous.is_some(), missing), 1, style);
+            let metrics = format!("{metrics}{}", change_note(previous));
+            let series = text_table(&series_records(&series.value, missing), 1, style);
             let coverage = coverage_text(answer);
             let heading = heading(&answer.context, &CoverageAnswer::default(), style.width);
-            let prs = text_table(&pr_records(&prs.value), 1, style);
+            let note = unpriced_note(&prs.value);
+            let prs = text_table(&pr_records(&prs.value, missing), 1, style);
+            let prs = format!("{prs}{note}");
             let grain = series_grain(args, &answer.context);
             format!(
                 "{heading}\n{coverage}\n\n{metrics}\n\nmerged pull requests\n{prs}\n\n{} by {grain}\n{series}\n",
@@ -132,6 +145,7 @@ async fn show_list(
         }
         None => None,
     };
+    let previous = answer.previous.flatten();
     // A table has both. What has one table only has the series if the length of its buckets is requested.
     let requested_series = series.as_ref().filter(|_| args.granularity.is_some());
     Ok(match show_format(session) {
@@ -142,27 +156,38 @@ async fn show_list(
         ShowFormat::Csv => {
             let (header, records) = match requested_series {
                 Some(series) => long_records(&series.value),
-                None => exact_list_records(listing, answer),
+                None => {
+                    let previous = comparable(client, org, previous, args).await?;
+                    exact_list_records(listing, answer, (metric, previous.is_some()))
+                }
             };
             session.for_stdout(csv_text(&header, records)?)
         }
         ShowFormat::TabSeparated => {
             session.console.print_info(heading(&answer.context, &CoverageAnswer::default(), usize::MAX));
             let (header, records) = match requested_series {
-                Some(series) => series_records(&series.value),
-                None => list_records(listing, answer),
+                Some(series) => series_records(&series.value, ""),
+                None => {
+                    let previous = comparable(client, org, previous, args).await?;
+                    list_records(listing, answer, (metric, previous.is_some()), "")
+                }
             };
             tsv_text(&header, &records)
         }
         ShowFormat::Table(style) => {
-            let (header, records) = list_records(listing, answer);
+            let missing = missing_text(style);
+            let previous = comparable(client, org, previous, args).await?;
+            let (header, records) = list_records(listing, answer, (metric, previous.is_some()), missing);
             let heading = heading(&answer.context, &CoverageAnswer::default(), style.width);
             let entries = match records.is_empty() {
                 true => "no sessions in this range".to_owned(),
-                false => text_table(&(header, records), name_columns(listing).len(), style),
+                false => {
+                    let table = text_table(&(header, records), name_columns(listing).len(), style);
+                    format!("{table}{}", change_note(previous))
+                }
             };
             let series = series.map_or_else(String::new, |series| {
-                let table = text_table(&series_records(&series.value), 1, style);
+                let table = text_table(&series_records(&series.value, missing), 1, style);
                 format!(
                     "\n{} by {} and {}\n{table}\n",
                     metric.name,
@@ -184,9 +209,79 @@ fn series_grain(args: &ShowArgs, context: &AnswerContext) -> &'static str {
     grain(args, context).as_str()
 }
 
-fn grain(args: &ShowArgs, context: &AnswerContext) -> gam_model::Grain {
+fn grain(args: &ShowArgs, context: &AnswerContext) -> Grain {
     let range = Range::new(context.since, context.until);
-    args.granularity.or_else(|| range.map(default_grain)).unwrap_or(gam_model::Grain::Day)
+    args.granularity.or_else(|| range.map(default_grain)).unwrap_or(Grain::Day)
+}
+
+/// Returns the range before if sessions are known from its beginning on. Days before the first one would look like growth.
+async fn comparable(
+    client: &ApiClient,
+    org: &str,
+    previous: Option<PreviousRange>,
+    args: &ShowArgs,
+) -> anyhow::Result<Option<PreviousRange>> {
+    let Some(previous) = previous else { return Ok(None) };
+    let first_day = first_session_day(client, org, args).await?;
+    Ok(Some(previous).filter(|previous| begins_after(*previous, first_day)))
+}
+
+/// Returns the first day with something of a session; `None` if there is none. Two requests find it: the first month, then
+/// the first day of that month.
+async fn first_session_day(
+    client: &ApiClient,
+    org: &str,
+    args: &ShowArgs,
+) -> anyhow::Result<Option<NaiveDate>> {
+    let Some(members) = AgentMetric::named("agent_members") else { return Ok(None) };
+    let first_with = async |grain: Grain, since: NaiveDate, until: NaiveDate| {
+        let query =
+            MetricsQuery { since: Some(since), until: Some(until), bots: args.bots.bots, compare: false };
+        let series = async |api: &gam_client::Client| {
+            api.agent_series(org, &SubjectRef::Org, (members, None, MAX_COLUMNS), grain, &query).await
+        };
+        let points = client.send(series).await?.value.points.unwrap_or_default();
+        Ok::<_, anyhow::Error>(points.into_iter().find(|point| point.value != AgentMetricValue::Count(0)))
+    };
+    let Some(month) = first_with(Grain::Month, FIRST_YEAR, LAST_YEAR).await? else { return Ok(None) };
+    let day = first_with(Grain::Day, month.start, month.end.min(LAST_DAY)).await?;
+    Ok(day.map(|day| day.start))
+}
+
+/// Returns the line below a table with changes; empty if it has none.
+fn change_note(previous: Option<PreviousRange>) -> String {
+    previous.map_or_else(String::new, |before| format!("\nchange since {} to {}", before.since, before.until))
+}
+
+/// Returns the change of a metric for people: in percent, or as a number if there was nothing before. Of a distribution it
+/// is that of the median.
+fn change_text(change: AgentMetricChange) -> String {
+    let (relative, difference) = match change {
+        AgentMetricChange::Count(change) => (change.relative, Some(change.difference as f64)),
+        AgentMetricChange::Number(change) => (change.relative, change.difference),
+        AgentMetricChange::Distribution { p50, .. } => (p50.relative, p50.difference),
+    };
+    relative_change(relative, difference.map(|difference| (difference * 1e4).round() / 1e4))
+}
+
+/// Returns the difference of a metric for other programs.
+fn exact_change(change: AgentMetricChange) -> String {
+    let exact =
+        |difference: Option<f64>| difference.map_or_else(String::new, |number| json!(number).to_string());
+    match change {
+        AgentMetricChange::Count(change) => change.difference.to_string(),
+        AgentMetricChange::Number(change) => exact(change.difference),
+        AgentMetricChange::Distribution { p50, .. } => exact(p50.difference),
+    }
+}
+
+/// Returns the change of a metric as text; empty if it is not known.
+fn change_in(
+    changes: Option<&AgentMetricChanges>,
+    metric: &AgentMetric,
+    text: fn(AgentMetricChange) -> String,
+) -> String {
+    changes.and_then(|changes| changes.get(metric.name)).map_or_else(String::new, text)
 }
 
 async fn query_series(
@@ -225,7 +320,7 @@ fn quoted_model(model: &str) -> String {
 }
 
 /// Returns the classes of merged pull requests: medians, and how many of them have a cost.
-fn pr_records(answer: &PrClassesAnswer) -> Records {
+fn pr_records(answer: &PrClassesAnswer, missing: &str) -> Records {
     let header =
         ["sessions", "prs", "cycle_time_hours", "cost_usd", "prs_with_cost"].map(str::to_owned).to_vec();
     let rows = answer.classes.iter().map(|class| {
@@ -237,56 +332,129 @@ fn pr_records(answer: &PrClassesAnswer) -> Records {
         vec![
             name.to_owned(),
             class.prs.to_string(),
-            value_text(class.cycle_time_hours),
-            value_text(class.cost_usd),
+            value_text(class.cycle_time_hours, missing),
+            value_text(class.cost_usd, missing),
             with_cost,
         ]
     });
     (header, rows.collect())
 }
 
-fn metric_records(answer: &AgentMetricsAnswer) -> Records {
-    let header = ["metric", "value", "unit", "mean", "p90"].map(str::to_owned).to_vec();
+/// Returns the line below the classes that says what their costs lack; empty if all tokens have a price.
+fn unpriced_note(answer: &PrClassesAnswer) -> String {
+    match answer.classes.iter().map(|class| class.unpriced_tokens).sum::<u64>() {
+        0 => String::new(),
+        tokens => format!("\n{} tokens on their branches have no price", integer(tokens)),
+    }
+}
+
+/// Returns the mean and the 90th percentile; empty if the value is no distribution.
+fn statistics(value: AgentMetricValue) -> [String; 2] {
+    match value {
+        AgentMetricValue::Distribution { mean, p90, .. } => [mean, p90].map(|value| number(value, "")),
+        _ => Default::default(),
+    }
+}
+
+/// Returns the metrics for people, with their changes if the range before can be compared with. `missing` stands for a
+/// value that is not known.
+fn metric_records(answer: &AgentMetricsAnswer, has_change: bool, missing: &str) -> Records {
+    let mut header = ["metric", "value", "unit", "mean", "p90"].map(str::to_owned).to_vec();
+    if has_change {
+        header.insert(2, "change".to_owned());
+    }
     let rows = AGENT_CATALOGUE.iter().filter_map(|metric| {
         let value = answer.metrics.get(metric.name)?;
-        let (mean, p90) = match value {
-            AgentMetricValue::Distribution { mean, p90, .. } => (number(mean), number(p90)),
-            _ => Default::default(),
-        };
-        Some(vec![metric.name.to_owned(), value_text(value), metric.unit.to_owned(), mean, p90])
+        let mut row = vec![metric.name.to_owned(), value_text(value, missing), metric.unit.to_owned()];
+        row.extend(statistics(value));
+        if has_change {
+            row.insert(2, change_in(changes_of(answer), metric, change_text));
+        }
+        Some(row)
     });
     (header, rows.collect())
 }
 
-/// Returns a list for people: of repositories and members some metrics, and of distributions the median.
-fn list_records(listing: AgentListing, answer: &AgentListAnswer) -> Records {
-    let is_shown =
-        |metric: &&AgentMetric| listing.dimension().is_some() || LISTED_METRICS.contains(&metric.name);
-    let metrics: Vec<&AgentMetric> = AgentMetric::divided_by(listing.dimension()).filter(is_shown).collect();
+/// Returns the metrics for other programs. `change` is the difference to `previous`; both are empty if sessions are not
+/// known from the beginning of the range before on.
+fn exact_metric_records(answer: &AgentMetricsAnswer, has_change: bool) -> Records {
+    let header = ["metric", "value", "unit", "mean", "p90", "previous", "change"].map(str::to_owned).to_vec();
+    let before = answer.previous.as_ref().and_then(Option::as_ref).filter(|_| has_change);
+    let rows = AGENT_CATALOGUE.iter().filter_map(|metric| {
+        let value = answer.metrics.get(metric.name)?;
+        let previous = before.and_then(|before| before.values.metrics.get(metric.name));
+        let changes = changes_of(answer).filter(|_| has_change);
+        let mut row = vec![metric.name.to_owned(), value_text(value, ""), metric.unit.to_owned()];
+        row.extend(statistics(value));
+        row.push(previous.map_or_else(String::new, |value| value_text(value, "")));
+        row.push(change_in(changes, metric, exact_change));
+        Some(row)
+    });
+    (header, rows.collect())
+}
+
+fn changes_of(answer: &AgentMetricsAnswer) -> Option<&AgentMetricChanges> {
+    answer.change.as_ref()?.as_ref()
+}
+
+/// Returns a list for people: of repositories and members some metrics, and of distributions the median. The metric that
+/// sorts the list is the first one. Its change follows it if the range before can be compared with.
+fn list_records(
+    listing: AgentListing,
+    answer: &AgentListAnswer,
+    (sort, has_change): (&'static AgentMetric, bool),
+    missing: &str,
+) -> Records {
+    let has_unpriced = answer.entries.iter().any(|entry| entry.metrics.number(UNPRICED) > Some(0.0));
+    let is_shown = |metric: &&AgentMetric| {
+        listing.dimension().is_some()
+            || LISTED_METRICS.contains(&metric.name)
+            || (metric.name == UNPRICED && has_unpriced)
+    };
+    let others = AgentMetric::divided_by(listing.dimension()).filter(is_shown);
+    // First, because a narrow terminal shows the first columns.
+    let metrics: Vec<&AgentMetric> =
+        std::iter::once(sort).chain(others.filter(|metric| metric.name != sort.name)).collect();
+    let is_compared = |metric: &AgentMetric| has_change && metric.name == sort.name;
     let mut header = name_columns(listing);
-    header.extend(metrics.iter().map(|metric| metric.name.to_owned()));
+    for metric in &metrics {
+        header.push(metric.name.to_owned());
+        header.extend(is_compared(metric).then(|| "change".to_owned()));
+    }
     let rows = answer.entries.iter().map(|entry| {
         let mut row = name_cells(listing, &entry.name);
-        row.extend(
-            metrics.iter().map(|metric| entry.metrics.get(metric.name).map_or_else(String::new, value_text)),
-        );
+        for metric in &metrics {
+            let value = entry.metrics.get(metric.name);
+            row.push(value.map_or_else(String::new, |value| value_text(value, missing)));
+            row.extend(is_compared(metric).then(|| change_in(entry.change.as_ref(), metric, change_text)));
+        }
         row
     });
     (header, rows.collect())
 }
 
-/// Returns a list with all metrics and the numbers of the API.
-fn exact_list_records(listing: AgentListing, answer: &AgentListAnswer) -> Records {
+/// Returns a list with all metrics and the numbers of the API, and the change of the metric that sorts it. The change is
+/// empty if the range before cannot be compared with.
+fn exact_list_records(
+    listing: AgentListing,
+    answer: &AgentListAnswer,
+    (sort, has_change): (&AgentMetric, bool),
+) -> Records {
     let columns = NumberColumn::of_sessions(AgentMetric::divided_by(listing.dimension()));
     let mut header = name_columns(listing);
     header.extend(columns.iter().map(NumberColumn::name));
+    header.push(format!("{}_change", sort.name));
     let rows = answer.entries.iter().map(|entry| {
         let mut row = name_cells(listing, &entry.name);
         row.extend(columns.iter().map(|column| column.text_in(&entry.metrics)));
+        row.push(change_in(entry.change.as_ref().filter(|_| has_change), sort, exact_change));
         row
     });
     (header, rows.collect())
 }
+
+/// The metric of tokens without a price.
+const UNPRICED: &str = "agent_unpriced_tokens";
 
 /// The metrics of a list of repositories or members.
 const LISTED_METRICS: [&str; 7] = [
@@ -335,21 +503,21 @@ fn labelled_series(answer: &AgentSeriesAnswer) -> Vec<(String, &[AgentPoint])> {
     parts.collect()
 }
 
-/// Returns a row for each bucket, with a column for each part. A bucket that the range cuts is marked.
-fn series_records(answer: &AgentSeriesAnswer) -> Records {
+/// Returns a row for each bucket, with a column for each part. A bucket that the range cuts is marked. `missing` stands for
+/// a value that is not known.
+fn series_records(answer: &AgentSeriesAnswer, missing: &str) -> Records {
     let columns = labelled_series(answer);
     let mut header = vec!["from".to_owned()];
     header.extend(columns.iter().map(|(label, _)| label.clone()));
     let buckets = columns.first().map_or(&[][..], |(_, points)| *points);
-    let rows =
-        buckets.iter().enumerate().map(|(index, bucket)| {
-            let mark = if bucket.partial { " (partial)" } else { "" };
-            let mut row = vec![format!("{}{mark}", bucket.start)];
-            row.extend(columns.iter().map(|(_, points)| {
-                points.get(index).map_or_else(String::new, |point| value_text(point.value))
-            }));
-            row
-        });
+    let rows = buckets.iter().enumerate().map(|(index, bucket)| {
+        let mark = if bucket.partial { " (partial)" } else { "" };
+        let mut row = vec![format!("{}{mark}", bucket.start)];
+        row.extend(columns.iter().map(|(_, points)| {
+            points.get(index).map_or_else(String::new, |point| value_text(point.value, missing))
+        }));
+        row
+    });
     let rows: Vec<_> = rows.collect();
     (header, rows)
 }
@@ -375,17 +543,17 @@ fn long_records(answer: &AgentSeriesAnswer) -> Records {
     (header, rows.collect())
 }
 
-fn value_text(value: AgentMetricValue) -> String {
+fn value_text(value: AgentMetricValue, missing: &str) -> String {
     match value {
         AgentMetricValue::Count(count) => count.to_string(),
-        AgentMetricValue::Number(value) => number(value),
-        AgentMetricValue::Distribution { p50, .. } => number(p50),
+        AgentMetricValue::Number(value) => number(value, missing),
+        AgentMetricValue::Distribution { p50, .. } => number(p50, missing),
     }
 }
 
 /// Formats a number with up to four decimals.
-fn number(value: Option<f64>) -> String {
-    let Some(value) = value else { return String::new() };
+fn number(value: Option<f64>, missing: &str) -> String {
+    let Some(value) = value else { return missing.to_owned() };
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -448,7 +616,7 @@ mod tests {
     #[test]
     fn a_table_marks_buckets_that_the_range_cuts() {
         let total = series(&json!({"metric": "agent_prompts", "points": points([1.0, 2.0])}));
-        let (header, rows) = series_records(&total);
+        let (header, rows) = series_records(&total, "");
         assert_eq!(header, ["from", "agent_prompts"]);
         assert_eq!(rows, [["2026-01-05 (partial)", "1"], ["2026-01-12", "2"]]);
     }
@@ -465,21 +633,98 @@ mod tests {
             }],
         }))
         .unwrap();
+        let sort = (AgentMetric::named("agent_cost_usd").unwrap(), false);
         let cell = |(header, rows): Records, name: &str| {
             header.iter().position(|column| column == name).map(|index| rows[0][index].clone())
         };
         assert_eq!(
-            cell(exact_list_records(AgentListing::Members, &answer), "agent_cost_usd").as_deref(),
+            cell(exact_list_records(AgentListing::Members, &answer, sort), "agent_cost_usd").as_deref(),
             Some("0.1234567")
         );
         assert_eq!(
-            cell(list_records(AgentListing::Members, &answer), "agent_cost_usd").as_deref(),
+            cell(list_records(AgentListing::Members, &answer, sort, ""), "agent_cost_usd").as_deref(),
             Some("0.1235")
         );
         assert_eq!(
-            cell(exact_list_records(AgentListing::Members, &answer), "agent_session_hours_p90").as_deref(),
+            cell(exact_list_records(AgentListing::Members, &answer, sort), "agent_session_hours_p90")
+                .as_deref(),
             Some("0.5")
         );
-        assert_eq!(cell(list_records(AgentListing::Members, &answer), "agent_session_hours"), None);
+        assert_eq!(cell(list_records(AgentListing::Members, &answer, sort, ""), "agent_session_hours"), None);
+    }
+
+    #[test]
+    fn the_metrics_have_their_changes_since_the_range_before() {
+        let answer: AgentMetricsAnswer = serde_json::from_value(json!({
+            "org": "acme", "since": "2026-01-15", "until": "2026-01-29", "timezone": "UTC", "bots": "auto",
+            "unpriced_models": [], "metrics": {
+                "agent_prompts": 6, "agent_cost_usd": 1.5, "agent_tool_error_rate": null,
+            },
+            "previous": {"since": "2026-01-01", "until": "2026-01-15", "metrics": {
+                "agent_prompts": 4, "agent_cost_usd": null, "agent_tool_error_rate": null,
+            }},
+            "change": {
+                "agent_prompts": {"difference": 2, "relative": 0.5},
+                "agent_cost_usd": {"difference": 1.234_56, "relative": null},
+                "agent_tool_error_rate": {"difference": null, "relative": null},
+            },
+        }))
+        .unwrap();
+        let (header, rows) = metric_records(&answer, true, "–");
+        assert_eq!(header, ["metric", "value", "change", "unit", "mean", "p90"]);
+        let shown: Vec<[&str; 3]> = rows.iter().map(|row| [&*row[0], &*row[1], &*row[2]]).collect();
+        assert_eq!(
+            shown,
+            [
+                ["agent_prompts", "6", "+50%"],
+                ["agent_cost_usd", "1.5", "+1.2346"],
+                ["agent_tool_error_rate", "–", ""],
+            ]
+        );
+        assert_eq!(metric_records(&answer, false, "–").0, ["metric", "value", "unit", "mean", "p90"]);
+        let (_, rows) = exact_metric_records(&answer, true);
+        assert_eq!(rows[0][5..], ["4", "2"]);
+        assert_eq!(rows[1][5..], ["", "1.23456"]);
+        assert_eq!(exact_metric_records(&answer, false).1[0][5..], ["", ""]);
+    }
+
+    #[test]
+    fn a_list_has_the_change_of_its_metric_and_no_cost_without_a_price() {
+        let answer: AgentListAnswer = serde_json::from_value(json!({
+            "org": "acme", "since": "2026-01-15", "until": "2026-01-29", "timezone": "UTC", "bots": "auto",
+            "by": "member", "sort": "agent_prompts", "count": 1, "entries": [{
+                "member": "ann", "kind": "user",
+                "metrics": {"agent_prompts": 6, "agent_cost_usd": null, "agent_unpriced_tokens": 70},
+                "previous": {"metrics": {"agent_prompts": 4, "agent_cost_usd": 1.0}},
+                "change": {"agent_prompts": {"difference": 2, "relative": 0.5}},
+            }],
+        }))
+        .unwrap();
+        let sort = AgentMetric::named("agent_prompts").unwrap();
+        let (header, rows) = list_records(AgentListing::Members, &answer, (sort, true), "–");
+        let row: Vec<(&str, &str)> = header
+            .iter()
+            .zip(&rows[0])
+            .map(|(name, cell)| (&**name, &**cell))
+            .filter(|(_, cell)| !cell.is_empty())
+            .collect();
+        let expected = [
+            ("member", "ann"),
+            ("agent_prompts", "6"),
+            ("change", "+50%"),
+            ("agent_cost_usd", "–"),
+            ("agent_unpriced_tokens", "70"),
+        ];
+        assert_eq!(row, expected);
+        assert!(
+            !list_records(AgentListing::Members, &answer, (sort, false), "").0.contains(&"change".to_owned())
+        );
+        let exact = exact_list_records(AgentListing::Members, &answer, (sort, true));
+        assert_eq!(
+            (exact.0.last().unwrap().as_str(), exact.1[0].last().unwrap().as_str()),
+            ("agent_prompts_change", "2")
+        );
+        let cost = exact.0.iter().position(|name| name == "agent_cost_usd").unwrap();
+        assert_eq!(exact.1[0][cost], "");
     }
 }

@@ -263,7 +263,8 @@ async fn a_new_price_reaches_history_and_changes_nothing_else() {
     aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
     let before = metrics_json(&ports).await;
     assert_eq!(before["unpriced_models"], json!(["house"]));
-    assert_eq!(before["metrics"]["agent_cost_usd"], 0.0);
+    assert_eq!(before["metrics"]["agent_cost_usd"], json!(null), "a model without a price is not free");
+    assert_eq!(prs_json(&ports).await["classes"][1]["cost_usd"]["count"], 0);
     assert_eq!(before["metrics"]["agent_unpriced_tokens"], 10);
 
     let price = ConfiguredPrice {

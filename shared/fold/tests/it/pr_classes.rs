@@ -28,13 +28,26 @@ fn response(id: &str, repo_id: i64, branch: FieldText, at: DateTime<Utc>) -> Ses
     response
 }
 
-fn classify(events: &[Event], sessions: &[SessionEvent]) -> PrClassItem {
+pub(crate) fn classify(events: &[Event], sessions: &[SessionEvent]) -> PrClassItem {
     let (events, sessions) = (rows(events), session_rows(sessions));
     let sessions: [Rows; 1] = [Rows(sessions)];
     let item =
         fold_pr_classes(january(), events.as_slice(), &sessions, [3, 2, 0], &Identity::default()).unwrap();
     assert_eq!(PrClassItem::decode(&item.encode()), Ok(item.clone()));
     item
+}
+
+/// Returns two merged pull requests and the responses on their branches. All of the first one lack a price, and one of the
+/// second.
+pub(crate) fn priced_and_unpriced() -> ([Event; 2], [SessionEvent; 3]) {
+    let prs = [1, 2].map(|number| merged(7, number, &format!("branch-{number}"), hour(24 * 20)));
+    let of_house = |id: &str, branch: &str| {
+        let mut response = response(id, 7, FieldText::new(branch), hour(24 * 19));
+        response.facts.model = Some(FieldText::new("house"));
+        response
+    };
+    let priced = response("r3", 7, FieldText::new("branch-2"), hour(24 * 19));
+    (prs, [of_house("r1", "branch-1"), of_house("r2", "branch-2"), priced])
 }
 
 /// Rows in memory.
@@ -86,6 +99,16 @@ fn links_and_merged_commits_link_and_branches_are_probable() {
     ];
     assert_eq!(counts(&classify(&prs, &sessions)), [(2, 1), (1, 2), (1, 0)]);
     assert_eq!(counts(&classify(&prs, &[])), [(0, 0), (0, 0), (4, 0)]);
+}
+
+#[test]
+fn a_pull_request_without_a_priced_response_has_no_cost() {
+    let (prs, sessions) = priced_and_unpriced();
+    let item = classify(&prs, &sessions);
+    assert_eq!(counts(&item)[1], (2, 1));
+    let totals: Vec<_> = item.repos[0].1.iter().flat_map(|(_, day)| day).map(|(_, totals)| totals).collect();
+    assert_eq!(totals[0].costs.count(), 1, "the cost of the other one is not 0, but not known");
+    assert!(totals[0].unpriced_tokens > 0);
 }
 
 #[test]

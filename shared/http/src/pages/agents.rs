@@ -195,7 +195,7 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
         .map(|(at, named)| LegendEntry {
             class: if others && at + 1 == series.len() { "other".to_owned() } else { format!("s{}", at + 1) },
             name: named.name.clone(),
-            total: format_dollars(named.values.iter().flatten().sum()),
+            total: total_dollars(&named.values),
             link: None,
         })
         .collect();
@@ -223,6 +223,13 @@ fn cost_panel(view: &View, board: &AgentsBoard) -> Markup {
             api: Some(api),
         },
     )
+}
+
+/// Formats the sum of costs. A missing one has tokens without a price, so without any other cost the sum is not known.
+fn total_dollars(values: &[Option<f64>]) -> String {
+    // An empty sum of numbers would be -0.
+    let sum = values.iter().flatten().fold(0.0, |sum, value| sum + value);
+    if sum == 0.0 && values.contains(&None) { format::NONE.to_owned() } else { format_dollars(sum) }
 }
 
 /// Returns the part of the page with the metrics of models or tools.
@@ -310,6 +317,7 @@ fn prs_panel(view: &View, board: &AgentsBoard) -> Markup {
         Head::Number(words.merged),
         Head::Number(words.cycle_time_short),
         Head::Number(words.pr_cost),
+        Head::Number(words.agent_unpriced_tokens),
     ];
     let rows = html! {
         @for class in &prs.classes {
@@ -318,6 +326,7 @@ fn prs_panel(view: &View, board: &AgentsBoard) -> Markup {
                 td.number { (format::count(class.prs)) }
                 td.number { (format::hours(class.cycle_time_hours.number(), view.language)) }
                 td.number { (cost(class.cost_usd)) }
+                td.number { (format::count(class.unpriced_tokens)) }
             }
         }
     };
@@ -327,6 +336,23 @@ fn prs_panel(view: &View, board: &AgentsBoard) -> Markup {
             (scrolled_table(words.pr_classes, false, &heads, rows))
             p.note { (note) }
             p.note { (words.pr_rules) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_without_a_price_have_no_total() {
+        for (values, total) in [
+            (&[Some(0.0), Some(0.0)][..], "$0.00"),
+            (&[Some(0.0), None], format::NONE),
+            (&[Some(1.5), None, Some(0.25)], "$1.75"),
+            (&[], "$0.00"),
+        ] {
+            assert_eq!(total_dollars(values), total, "{values:?}");
         }
     }
 }

@@ -116,3 +116,31 @@ async fn the_chart_of_costs_links_to_the_same_numbers() {
         assert!((page_sum - api_sum).abs() < 0.01, "{page_name}: {page_sum} {api_sum}");
     }
 }
+
+#[tokio::test]
+async fn a_model_without_a_price_has_no_cost() {
+    let api = data().await.api();
+    let page = get(&api, PAGE).await;
+    let models = page.text().split("id=\"models\"").nth(1).expect("a table of models");
+    let row = models.split("<tr>").find(|row| row.contains("nobody-knows")).expect("a row");
+    let cells: Vec<&str> =
+        row.split("<td").skip(1).filter_map(|cell| cell.split(['>', '<']).nth(1)).collect();
+    assert_eq!(cells[5..7], ["–", "18,000,000"], "{row}");
+
+    let of_api = "/api/v1/orgs/acme/agents?by=model&since=2024-03-01&until=2024-03-11&limit=1000";
+    let answer = get(&api, of_api).await.json();
+    let entries = answer["entries"].as_array().expect("entries");
+    assert_eq!(entries.last().expect("an entry")["model"], "nobody-knows", "what has no cost is last");
+    for entry in entries {
+        let is_unpriced = entry["model"] == "nobody-knows";
+        assert_eq!(entry["metrics"]["agent_cost_usd"].is_null(), is_unpriced, "{entry}");
+        assert_eq!(entry["metrics"]["agent_unpriced_tokens"] != 0, is_unpriced, "{entry}");
+    }
+    let series = "/api/v1/orgs/acme/agents/metrics/timeseries?metric=agent_cost_usd&by=model&parts=20&granularity=week&since=2024-03-01&until=2024-03-11";
+    let series = get(&api, series).await.json();
+    let parts = series["series"].as_array().expect("parts");
+    let unpriced = parts.iter().find(|part| part["model"] == "nobody-knows").expect("a part");
+    let values: Vec<_> =
+        unpriced["points"].as_array().expect("points").iter().map(|it| &it["value"]).collect();
+    assert_eq!(values, [&serde_json::json!(0.0), &serde_json::json!(null)], "only one week has tokens");
+}

@@ -20,7 +20,8 @@ use crate::deserialize::present;
 pub enum AgentMetricValue {
     /// A count.
     Count(u64),
-    /// Hours, dollars, or a ratio from 0 to 1; `None` for a ratio without a denominator.
+    /// Hours, dollars, or a ratio from 0 to 1. `None` for a ratio without a denominator, and for dollars if there are
+    /// tokens and none of them has a price.
     Number(Option<f64>),
     /// A distribution of durations, in hours.
     Distribution {

@@ -29,7 +29,7 @@ pub struct PreviousAgentMetrics {
 pub enum AgentMetricChange {
     /// The change of a count.
     Count(Change<i64>),
-    /// The change of hours, dollars or a ratio. The difference is `None` if one of the ratios has no denominator.
+    /// The change of hours, dollars or a ratio. The difference is `None` if one of the values is missing.
     Number(Change<Option<f64>>),
     /// The change of each number of a distribution, in hours except for `count`. A difference is `None` if one of the
     /// distributions is empty.

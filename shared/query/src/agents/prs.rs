@@ -29,7 +29,8 @@ pub struct PrClassAnswer {
     pub prs: u64,
     /// The time from creation to merge, in hours.
     pub cycle_time_hours: AgentMetricValue,
-    /// The list price of the responses on their branches, in dollars: `count` is the number of pull requests with responses.
+    /// The list price of the responses on their branches, in dollars: `count` is the number of pull requests with a
+    /// response that has a price.
     pub cost_usd: AgentMetricValue,
     /// Tokens of those responses that have no price.
     pub unpriced_tokens: u64,

@@ -10,9 +10,9 @@ use gam_model::{CodingAgent, FieldText, SessionEventKind, SessionFacts};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::value::RawValue;
 
-use super::line::{Block, ForkedFrom, Line, Message, Progress};
+use super::line::{Block, ForkedFrom, Line, Progress};
 use crate::facts::{LogFact, LogFacts, ReadCounts, Workplace, Workplaces};
-use crate::json;
+use crate::json::{self, Lenient};
 use crate::session_days::{OwnLine, SessionDays};
 use responses::Responses;
 use tools::ToolCalls;
@@ -184,11 +184,11 @@ impl ClaudeFacts {
 
     /// Adds a record of the agent. `None` if it lacks what its facts need.
     fn add_assistant(&mut self, line: &Line<'_>, origin: &Origin) -> Option<()> {
-        let message = json::object::<Message<'_>>(line.message)?;
+        let message = line.message.value()?;
         if message.model.text() == Some("<synthetic>") || line.is_api_error_message.is_true() {
             return Some(());
         }
-        let mut is_read = self.responses.add(line, &message, origin);
+        let mut is_read = self.responses.add(line, message, origin);
         for block in blocks(message.content).filter(|block| block.block_type.text() == Some("tool_use")) {
             is_read = self.tool_calls.add_call(&block, origin).and(is_read);
         }
@@ -197,7 +197,7 @@ impl ClaudeFacts {
 
     /// Adds a record of a person, or a result. `None` if it lacks what its facts need.
     fn add_user(&mut self, line: &Line<'_>, origin: &Origin) -> Option<()> {
-        let message = json::object::<Message<'_>>(line.message)?;
+        let message = line.message.value()?;
         let (mut has_result, mut is_read) = (false, Some(()));
         for block in blocks(message.content).filter(|block| block.block_type.text() == Some("tool_result")) {
             has_result = true;
@@ -235,7 +235,7 @@ impl ClaudeFacts {
         match record.record_type.text() {
             Some("assistant") => self.add_assistant(&record, &origin),
             Some("user") => {
-                let message = json::object::<Message<'_>>(record.message)?;
+                let message = record.message.value()?;
                 let mut is_read = Some(());
                 for block in blocks(message.content) {
                     if block.block_type.text() == Some("tool_result") {
@@ -305,7 +305,7 @@ fn pr_link_fact(
 
 /// Returns the blocks of a message. A message that is one text has none.
 fn blocks<'a>(content: Option<&'a RawValue>) -> impl Iterator<Item = Block<'a>> {
-    json::list(content).into_iter().filter_map(|block| json::object(Some(block)))
+    json::list::<Lenient<Block<'_>>>(content).into_iter().filter_map(Lenient::into_value)
 }
 
 /// Returns whether the content is what a person submitted.

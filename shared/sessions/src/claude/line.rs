@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::json::Scalar;
+use crate::json::{Lenient, Scalar};
 
 /// A record.
 #[derive(Deserialize)]
@@ -47,8 +47,9 @@ pub(super) struct Line<'a> {
     pub(super) pr_repository: Scalar<'a>,
     #[serde(borrow, default)]
     pub(super) forked_from: Option<&'a RawValue>,
+    /// Read with the record: to look for its end first would be another pass over most of the bytes.
     #[serde(borrow, default)]
-    pub(super) message: Option<&'a RawValue>,
+    pub(super) message: Lenient<Message<'a>>,
     #[serde(borrow, default)]
     pub(super) tool_use_result: Option<&'a RawValue>,
     /// Records of type `progress`: what made progress.

@@ -345,10 +345,18 @@ fn assert_only_act_can_write(stack: &Stack<'_>) {
         "AuditFunction",
         "LogFunction",
         "AggregateFunction",
+        "SessionsFunction",
     ] {
         stack.assert_forbidden(function, &[secret("github-write"), delete.clone(), lock.clone()]);
     }
-    for function in ["GateFunction", "ApiFunction", "ActFunction", "CollectFunction", "AggregateFunction"] {
+    for function in [
+        "GateFunction",
+        "ApiFunction",
+        "ActFunction",
+        "CollectFunction",
+        "AggregateFunction",
+        "SessionsFunction",
+    ] {
         stack.assert_forbidden(function, &[put.clone(), read.clone()]);
     }
     stack.assert_forbidden("LogFunction", std::slice::from_ref(&put));

@@ -25,13 +25,14 @@ use crate::{ExternalTest, external_test};
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
-const FUNCTIONS: [(&str, &str); 9] = [
+const FUNCTIONS: [(&str, &str); 10] = [
     ("collect", "CollectFunction"),
     ("aggregate", "AggregateFunction"),
     ("webhook", "WebhookFunction"),
     ("work", "WorkFunction"),
     ("api", "ApiFunction"),
     ("gate", "GateFunction"),
+    ("sessions", "SessionsFunction"),
     ("act", "ActFunction"),
     ("audit", "AuditFunction"),
     ("log", "LogFunction"),
@@ -91,6 +92,14 @@ fn measure_the_functions() {
             }
             "log" => {
                 let event = gateway_event("/api/v1/log", "", stack.token());
+                let answer = running.runtime.invoke(event).0.expect("an answer");
+                assert_eq!(answer["statusCode"], 403, "the token of the stack only reads metrics: {answer}");
+            }
+            "sessions" => {
+                let mut event = gateway_event("/api/v1/sessions", "", stack.token());
+                event["requestContext"]["http"]["method"] = json!("POST");
+                event["headers"]["content-type"] = json!("application/json");
+                event["body"] = json!(json!({ "org": world.org, "events": [] }).to_string());
                 let answer = running.runtime.invoke(event).0.expect("an answer");
                 assert_eq!(answer["statusCode"], 403, "the token of the stack only reads metrics: {answer}");
             }

@@ -17,6 +17,7 @@ mod footprint;
 mod lint;
 mod query;
 mod scenario;
+mod sessions;
 mod stack;
 mod webhooks;
 mod write_units;
@@ -37,6 +38,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         footprint::tests(),
         lint::tests(),
         query::tests(),
+        sessions::tests(),
         webhooks::tests(),
     ];
     files.into_iter().flatten().collect()

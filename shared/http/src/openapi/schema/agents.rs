@@ -283,7 +283,10 @@ fn value(metric: &AgentMetric) -> RefOr<Schema> {
 fn any_value() -> RefOr<Schema> {
     utoipa::openapi::schema::OneOfBuilder::new()
         .item(reference(schema_name::DISTRIBUTION))
-        .item(number_or_null("A count, hours, dollars or a ratio. Null for a ratio without a denominator"))
+        .item(number_or_null(
+            "A count, hours, dollars or a ratio. Null for a ratio without a denominator, and for dollars if there are \
+             tokens and none of them has a price",
+        ))
         .into()
 }
 

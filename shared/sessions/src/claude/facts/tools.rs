@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use gam_model::{FieldText, SessionEventKind, SessionFacts, ToolOutcome};
+use memchr::memmem;
 use rustc_hash::FxHashMap;
 use serde_json::value::RawValue;
 
@@ -11,7 +12,7 @@ use super::super::line::{Block, Hunk, ToolUseResult};
 use super::Origin;
 use crate::commit_ids::printed_commit_ids;
 use crate::facts::LogFact;
-use crate::json;
+use crate::json::{self, Lenient};
 
 /// What a result says if a person refused the call.
 const REFUSAL: &str = "doesn't want to";
@@ -144,7 +145,8 @@ fn commit_fact(sha: &str, call: &ToolCall, result: &ToolResult) -> LogFact {
 }
 
 fn tool_result(block: &Block<'_>, parsed: Option<&RawValue>, at: DateTime<Utc>) -> ToolResult {
-    let parsed: Option<ToolUseResult<'_>> = json::object(parsed);
+    let parsed: Option<ToolUseResult<'_>> =
+        json::object(parsed.filter(|parsed| is_worth_parsing(parsed.get())));
     let is_refused = || block.content.is_some_and(|content| content.get().contains(REFUSAL));
     let outcome = if block.is_error.is_true() {
         if is_refused() { ToolOutcome::Rejected } else { ToolOutcome::Error }
@@ -163,6 +165,19 @@ fn tool_result(block: &Block<'_>, parsed: Option<&RawValue>, at: DateTime<Utc>) 
     }
 }
 
+/// Returns whether the result as the tool returned it can say more than that the call went well. Most are long outputs that
+/// do not, and to parse them is another pass over most of the bytes of a log. In a text, quotation marks are escaped, so
+/// that only keys are found.
+fn is_worth_parsing(json: &str) -> bool {
+    const INTERRUPTED: &str = "\"interrupted\"";
+    let is_true = |at: usize| {
+        let value = json[at + INTERRUPTED.len()..].trim_start().trim_start_matches(':').trim_start();
+        !value.starts_with("false")
+    };
+    memmem::find(json.as_bytes(), b"\"structuredPatch\"").is_some()
+        || memmem::find_iter(json.as_bytes(), INTERRUPTED).any(is_true)
+}
+
 /// Returns how many lines the tool added and deleted; `None` if it changes no files.
 fn changed_lines(parsed: &ToolUseResult<'_>) -> Option<(i64, i64)> {
     let patch = parsed.structured_patch.filter(|patch| patch.get().starts_with('['))?;
@@ -170,8 +185,8 @@ fn changed_lines(parsed: &ToolUseResult<'_>) -> Option<(i64, i64)> {
         return Some((parsed.content.map_or(0, |content| text_lines(content.get())), 0));
     }
     let (mut additions, mut deletions) = (0, 0);
-    for hunk in json::list(Some(patch)).into_iter().filter_map(|hunk| json::object::<Hunk<'_>>(Some(hunk))) {
-        for line in json::list(hunk.lines) {
+    for hunk in json::list::<Lenient<Hunk<'_>>>(Some(patch)).into_iter().filter_map(Lenient::into_value) {
+        for line in json::list::<&RawValue>(hunk.lines) {
             additions += i64::from(line.get().starts_with("\"+"));
             deletions += i64::from(line.get().starts_with("\"-"));
         }
@@ -201,6 +216,21 @@ fn text_lines(json: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_that_say_more_than_an_output_are_parsed() {
+        for (json, is_worth) in [
+            (r#"{"stdout":"a","interrupted":false}"#, false),
+            (r#"{"stdout":"a","interrupted":true}"#, true),
+            (r#"{"interrupted" : false, "stdout":"a"}"#, false),
+            (r#"{"interrupted" : true}"#, true),
+            (r#"{"stdout":"\"interrupted\":true \"structuredPatch\""}"#, false),
+            (r#"{"filePath":"a","structuredPatch":[]}"#, true),
+            (r#""Error: file not found""#, false),
+        ] {
+            assert_eq!(is_worth_parsing(json), is_worth, "{json}");
+        }
+    }
 
     #[test]
     fn lines_of_a_json_text_are_counted() {
