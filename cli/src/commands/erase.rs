@@ -22,11 +22,12 @@ use crate::terminal_text::{escaped, quoted};
 
 const EXAMPLES: &str = "\
 Examples:
-  github-metrics erase session 0b1c4f2e-8d3a-4c55-9f0e-2f6f3c1d7a90 --org acme         what would be deleted
-  github-metrics erase session 0b1c4f2e-8d3a-4c55-9f0e-2f6f3c1d7a90 --org acme --yes   delete it
+  github-metrics erase session 0b1c4f2e-8d3a --org acme          what would be deleted
+  github-metrics erase session 0b1c4f2e-8d3a --org acme --yes    delete it
 
-An erasure cannot be undone. The configuration remembers the hash of the session's id, so that no later ingest,
-push or old batch brings the session back. The agent's own log on the machine where it ran stays: delete it there.";
+The id is the name of the session's log. An erasure cannot be undone: the configuration keeps
+the hash of the id, so that no later ingest, push or old batch brings the session back. The
+agent's own log, on the machine where it ran, stays: delete it there.";
 
 /// Arguments of `erase`.
 #[derive(Args)]
