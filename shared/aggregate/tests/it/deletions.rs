@@ -169,7 +169,7 @@ async fn a_copy_after_the_edge_does_not_bring_a_deleted_fact_back() {
     let late = |output| response("r1", "2025-02-01T00:00:03Z", output);
     let data = new_data().await;
     data.configure(&keeping(30)).await;
-    put(&data, &[early.clone()]).await;
+    put(&data, std::slice::from_ref(&early)).await;
     run(&data).await;
     put(&data, &[late(6)]).await;
     run(&data).await;
