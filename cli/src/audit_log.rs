@@ -103,6 +103,26 @@ pub(crate) async fn log_configurations_in(session: &CliSession, ports: AuditPort
     }
 }
 
+/// Writes a row about an erased session to the log of its organization.
+pub(crate) async fn log_erasure(
+    session: &CliSession,
+    ports: &AuditPorts,
+    key: &str,
+    hash: &str,
+    revision: u32,
+) {
+    let commit = RecordCommit::new(RecordCommitId::random());
+    let now = ports.clock.now();
+    let subject = format!("session sha256:{hash}");
+    let id = format!("erase:{key}:{}", commit.id());
+    let row = AuditRow::new(id, Some(key), now, LOCAL_PRINCIPAL, AuditKind::SessionErased, subject)
+        .with_detail("revision", revision);
+    let written = async { commit_until_answered(&*ports.records, &row.add_to(commit)?, now).await };
+    if let Err(error) = written.await {
+        report_unlogged(session, &error.into());
+    }
+}
+
 fn report_unlogged(session: &CliSession, error: &anyhow::Error) {
     session.console.print_notice(format!("the audit log does not have this change yet: {}", one_line(error)));
 }

@@ -10,8 +10,8 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::args::{GlobalOptions, Variables};
 use crate::commands::{
-    action, aggregate, audit, backup, collect, completions, config, demo, doctor, export, forget_org, help,
-    hook, ingest, notify, query, rename_org, serve, show, status, task, token, up, worker,
+    action, aggregate, audit, backup, collect, completions, config, demo, doctor, erase, export, forget_org,
+    help, hook, ingest, notify, query, rename_org, serve, show, status, task, token, up, worker,
 };
 use crate::console::Console;
 use crate::environment::EnvFile;
@@ -104,6 +104,8 @@ pub(crate) enum CliCommand {
     Backup(backup::BackupArgs),
     /// Copy the lake and the store of a backup into an empty data directory
     Restore(backup::RestoreArgs),
+    /// Erase a session of a coding agent
+    Erase(erase::EraseArgs),
     /// Remove an organization from the lake and the store
     ForgetOrg(forget_org::ForgetOrgArgs),
     /// Print a completion script for a shell
@@ -169,6 +171,7 @@ impl Cli {
             CliCommand::RenameOrg(args) => rename_org::run(&session()?, args).await,
             CliCommand::Backup(args) => backup::back_up(&session()?, args).await,
             CliCommand::Restore(args) => backup::restore(&session()?, args).await,
+            CliCommand::Erase(args) => erase::run(&session()?, args).await,
             CliCommand::ForgetOrg(args) => forget_org::run(&session()?, args).await,
             CliCommand::Completions(args) => completions::run(&console, args, Cli::command()),
             CliCommand::Help(args) => help::run(&console, args, command()),

@@ -79,7 +79,7 @@ impl ConfigurationChange {
     }
 }
 
-/// Sets the configuration of an organization, unless it is configured so already.
+/// Sets the configuration of an organization, unless it is configured so already. What was erased stays erased.
 ///
 /// # Errors
 /// If the lake fails, or other processes keep setting configurations.
@@ -90,6 +90,7 @@ pub(crate) async fn set(
 ) -> anyhow::Result<ConfigurationChange> {
     for _ in 0..MAX_ATTEMPTS {
         let before = configuration::latest(objects, org).await?;
+        let configuration = &configuration.clone().with_erasures_of(&before.configuration);
         // A mailmap that was read again may differ in lines that map nothing.
         if before.number > 0 && before.configuration.to_toml() == configuration.to_toml() {
             let number = before.number;
@@ -124,6 +125,18 @@ mod tests {
     fn a_missing_file_is_named() {
         let text = load(Path::new("/nonexistent.toml")).unwrap_err().to_string();
         assert!(text.contains("/nonexistent.toml"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_configuration_without_erasures_keeps_them() {
+        let objects = MemoryObjects::new();
+        let configuration = |text: &str| Configuration::parse_stored(text).unwrap();
+        let erased = format!("[sessions]\nerased = [\"{}\"]", "ab".repeat(32));
+        set(&objects, "acme", &configuration(&erased)).await.unwrap();
+        let change = set(&objects, "acme", &configuration("bots = [\"ci\"]")).await.unwrap();
+        assert_eq!(change.configuration.summary(), "1 bot, 1 erased session");
+        let again = set(&objects, "acme", &configuration("bots = [\"ci\"]")).await.unwrap();
+        assert!(!again.is_new(), "{}", again.sentence("acme"));
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A model of epochs (docs/adr/0019-epochs.md) that can be run: random interleavings of aggregations, readers and crashes.
+"""A model of epochs (docs/adr/0019-epochs.md) and erasures (docs/adr/0071-session-rows-end-with-their-month.md) that can be
+run: random interleavings of aggregations, readers and crashes.
 
     python3 docs/models/epochs.py                              some thousand interleavings, and a failure without each rule
     python3 docs/models/epochs.py --runs 60000                 more random ones
@@ -11,12 +12,14 @@ is wrong.
 
 The model has several months of one organization. Programs of two versions aggregate at the same time. Two configurations
 replace each other meanwhile, and batches arrive, some of them with the first event of a month. Programs are killed
-between any two steps, and answers of the lake are lost. The clock jumps, so that retired epochs are deleted. Two readers
+between any two steps, and answers of the lake are lost. A configuration can erase cat; every later one keeps that. The clock jumps, so that retired epochs are deleted. Two readers
 poll. In addition, every way is tried in which a program of an old version and one of a new version can interrupt each
-other once. What must hold:
+other once, and a program that does not know of an erasure and one that starts with a new store can. What must hold:
 
 * An answer derives from one set of rules.
-* A reader's sum of events never falls, since no batch retracts one. It never exceeds what was delivered.
+* A reader's sum of events never falls, since no batch retracts one, but when answers derive from an erasure for the first
+  time. It never exceeds what was delivered.
+* A snapshot that is without erased rows never gets one again.
 * After a last run without faults, every item is what the rules make of all batches.
 """
 
@@ -35,11 +38,14 @@ RULES = {
     "second-look": "who folds a month that has no marker in the epoch looks at the head before it writes items",
     "floor": "items below the floor of their month do not count",
     "guard": "an item replaces none of a newer generation",
+    "drop": "a merge drops erased rows, also those that are stored",
+    "erasures": "a snapshot says whether it is without erased rows, and who does not know of the erasure does not replace it",
 }
 KEPT_MINUTES = 15
 MAX_STEPS = 20_000
 MONTHS = ["January", "February", "March"]
 SUBJECTS = ["ann", "bob", "cat"]
+ERASED = "cat"
 
 
 @dataclass(frozen=True)
@@ -48,17 +54,22 @@ class Logic:
 
     version: int
     revision: int
-    # What the configuration says: whether bob is another name of ann.
+    # What the configuration says: whether bob is another name of ann, and whether cat is erased.
     has_alias: bool
+    is_erased: bool
 
     def is_behind(self, other: "Logic") -> bool:
         return self.version < other.version or self.revision < other.revision
 
     def folds_like(self, other: "Logic") -> bool:
-        return (self.version, self.has_alias) == (other.version, other.has_alias)
+        return self.rules() == other.rules()
 
     def rules(self) -> tuple:
-        return self.version, self.has_alias
+        return self.version, self.has_alias, self.is_erased
+
+    def kept(self, rows: dict) -> dict:
+        """Returns the rows that are not erased."""
+        return {event: row for event, row in rows.items() if not (self.is_erased and row[1] == ERASED)}
 
     def fold(self, rows: dict) -> dict:
         """Returns the number of events of each subject. `org` is the organization."""
@@ -78,6 +89,9 @@ class Snapshot:
     epoch: int
     # By event id: version and subject.
     rows: dict
+    # The version of the program, and whether erased rows are deleted.
+    version: int
+    is_erased: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +116,8 @@ class World:
     # Number of answers of the lake that can still be lost.
     losses: int
     now: int = 0
-    configurations: list = field(default_factory=lambda: [False])
+    # Whether there is an alias, and whether cat is erased.
+    configurations: list = field(default_factory=lambda: [(False, False)])
     inbox: dict = field(default_factory=dict)
     delivered: dict = field(default_factory=dict)
     months: dict = field(default_factory=dict)
@@ -122,7 +137,12 @@ class World:
         return int(self.chance.random() * count)
 
     def logic(self, version: int) -> Logic:
-        return Logic(version, len(self.configurations), self.configurations[-1])
+        return Logic(version, len(self.configurations), *self.configurations[-1])
+
+    def with_new_store(self) -> "World":
+        """Returns the same lake with an empty store."""
+        shared = {name: getattr(self, name) for name in ["configurations", "inbox", "delivered", "months"]}
+        return World(self.chance, self.left_out, losses=0, **shared)
 
     def deliver(self, number: int, batch: dict) -> None:
         self.inbox[number] = batch
@@ -162,7 +182,11 @@ def enter(world: World, logic: Logic):
         if newest and logic.folds_like(newest[1]):
             return newest[0]
         # Epochs in the lake are used, too, if the store was lost.
-        epoch = max([head.last_epoch, *(snapshot.epoch for snapshot in world.months.values())]) + 1
+        stamps = {(snapshot.epoch, snapshot.version) for snapshot in world.months.values()}
+        epoch = max([head.last_epoch, *(stamp[0] for stamp in stamps)]) + 1
+        if newest is None and len(stamps) == 1 and next(iter(stamps))[1] == logic.version:
+            # A new store goes on with the number of the snapshots.
+            epoch = next(iter(stamps))[0]
         has_months = bool(world.months)
         yield
         rules = (epoch, logic)
@@ -175,6 +199,20 @@ def enter(world: World, logic: Logic):
         yield
         if is_saved:
             return epoch
+
+
+def pass_epoch(world: World, logic: Logic):
+    """Sets a target for an epoch of the lake that the store does not know: another store has aggregated the lake."""
+    head, revision = world.head, world.head_revision
+    stamped = max(world.months.values(), key=lambda snapshot: snapshot.epoch)
+    yield
+    newest = head.newest()
+    if newest is None or newest[0] >= stamped.epoch or logic.is_behind(newest[1]):
+        return
+    number = stamped.epoch if stamped.version == logic.version else stamped.epoch + 1
+    retired = head.retired + (((head.target[0], world.now),) if head.target else ())
+    world.save_head(Head(head.active, (number, logic), retired, number), revision)
+    yield
 
 
 def advanced(world: World, stored: Optional[tuple], generation: int, is_full: bool) -> Optional[tuple]:
@@ -190,25 +228,32 @@ def advanced(world: World, stored: Optional[tuple], generation: int, is_full: bo
 def fold_month(world: World, epoch: int, logic: Logic, month: str, new: dict):
     """Merges rows into a month and folds it. Returns whether it is done: not if newer rules have the month."""
     must_fold_all = False
+    drops = world.applies("drop")
     while True:
         before = world.months.get(month)
         yield
-        if before is None and not new:
+        if before is None and not (logic.kept(new) if drops else new):
             return True
         if before and before.epoch > epoch:
+            return False
+        if before and before.is_erased and not logic.is_erased and world.applies("erasures"):
             return False
         marker = world.markers.get((epoch, month))
         yield
         rows_before, generation = (before.rows, before.generation) if before else ({}, 0)
         rows = merged(rows_before, new)
+        rows = logic.kept(rows) if drops else rows
         must_restamp = before is not None and before.epoch != epoch and world.applies("restamp")
+        must_restamp = must_restamp or (before is not None and before.is_erased != logic.is_erased)
         is_full = must_fold_all or marker is None or marker[0] != generation
         if rows != rows_before or must_restamp:
             current = world.months.get(month)
             is_current = (current.generation if current else 0) == generation
             if is_current:
                 generation += 1
-                world.months[month] = Snapshot(generation, epoch, rows)
+                world.months[month] = Snapshot(generation, epoch, rows, logic.version, logic.is_erased)
+                if current and current.is_erased and any(subject == ERASED for _, subject in rows.values()):
+                    world.fail(f"{month} has an erased row again")
             is_lost = is_current and world.losses > 0 and world.pick(8) == 0
             yield
             if not is_current or is_lost:
@@ -295,6 +340,7 @@ def aggregate(world: World, version: int):
         for month, rows in (batch or {}).items():
             is_done = yield from fold_month(world, epoch, logic, month, rows)
             if not is_done:
+                yield from pass_epoch(world, logic)
                 return
         world.inbox.pop(number, None)
         yield
@@ -303,6 +349,7 @@ def aggregate(world: World, version: int):
     for month in months:
         is_done = yield from fold_month(world, epoch, logic, month, {})
         if not is_done:
+            yield from pass_epoch(world, logic)
             return
     yield from switch(world, epoch)
     yield from delete_retired(world)
@@ -314,7 +361,7 @@ def program(world: World, version: int):
 
 
 def read(world: World):
-    """Returns the rules of an answer and its sum; `None` before there is one."""
+    """Returns the rules of an answer, its sum and whether it derives from an erasure; `None` before there is one."""
     while True:
         head = world.head
         yield
@@ -338,16 +385,18 @@ def read(world: World):
             if active is None or active[0] != epoch:
                 continue
         counted = [item for month, item in items.items() if item and month in markers and item[2] >= markers[month][1]]
-        return {item[0] for item in counted}, sum(item[1] for item in counted)
+        return {item[0] for item in counted}, sum(item[1] for item in counted), head.active[1].is_erased
 
 
 def reader(world: World):
     """Polls for ever, and compares each answer with the one before."""
-    last = 0
+    last, was_erased = 0, False
     while True:
         answer = yield from read(world)
         if answer is not None:
-            rules, total = answer
+            rules, total, is_erased = answer
+            if is_erased and not was_erased:
+                last, was_erased = 0, True
             delivered = {(month, id) for batch in world.delivered.values() for month in batch for id in batch[month]}
             if len(rules) > 1:
                 world.fail(f"an answer derives from several rules: {rules}")
@@ -365,8 +414,10 @@ def random_batch(world: World) -> dict:
         rows = batch.setdefault(MONTHS[world.pick(len(MONTHS))], {})
         version = 1 + world.pick(3)
         event = f"event {world.pick(4)}"
-        # The subject follows from the id and the version, as facts do.
-        rows[event] = (version, SUBJECTS[(len(event) + int(event[-1]) * 5 + version * 7) % len(SUBJECTS)])
+        # The subject follows from the id and the version, as facts do. What is erased follows from the id.
+        others = [subject for subject in SUBJECTS if subject != ERASED]
+        subject = ERASED if event == "event 3" else others[(int(event[-1]) + version) % len(others)]
+        rows[event] = (version, subject)
     return batch
 
 
@@ -378,7 +429,7 @@ def finish(process) -> None:
 def check_end(world: World) -> None:
     """Runs a program without faults, and compares what it leaves with what all batches say."""
     world.losses = 0
-    for _ in range(2):
+    for _ in range(3):
         finish(aggregate(world, 2))
     logic = world.logic(2)
     expected: dict = {}
@@ -386,7 +437,10 @@ def check_end(world: World) -> None:
         for month, rows in batch.items():
             expected[month] = merged(expected.get(month, {}), rows)
     active = world.head.active
-    if world.inbox or {month: snapshot.rows for month, snapshot in world.months.items()} != expected:
+    # A month of which everything is erased may have an empty snapshot, or none.
+    expected = {month: logic.kept(rows) for month, rows in expected.items() if logic.kept(rows)}
+    stored = {month: snapshot.rows for month, snapshot in world.months.items() if snapshot.rows}
+    if world.inbox or stored != expected:
         return world.fail("the lake does not have all batches")
     if active is None or not active[1].folds_like(logic) or world.head.target:
         return world.fail(f"the newest rules are not active: {world.head}")
@@ -410,7 +464,7 @@ def run(seed: int, left_out: str = "") -> Optional[str]:
         finish(aggregate(world, 1))
     processes = [program(world, version) for version in ([1, 2, 2] if world.pick(2) else [1, 1, 2])]
     readers = [reader(world), reader(world)]
-    crashes, changes, jumps = world.pick(4), world.pick(4), world.pick(4)
+    crashes, changes, jumps, erasures = world.pick(4), world.pick(4), world.pick(4), world.pick(2)
     # Processes have very different speeds: mostly the one that was last goes on, and the others wait.
     running = processes[0]
     # The steps until a process that pauses goes on.
@@ -425,10 +479,14 @@ def run(seed: int, left_out: str = "") -> Optional[str]:
             processes.pop(world.pick(len(processes)))
         elif event == 1 and changes:
             changes -= 1
-            world.configurations.append(not world.configurations[-1])
+            has_alias, is_erased = world.configurations[-1]
+            world.configurations.append((not has_alias, is_erased))
         elif event == 2 and jumps:
             jumps -= 1
             world.now += KEPT_MINUTES
+        elif event == 6 and erasures:
+            erasures -= 1
+            world.configurations.append((world.configurations[-1][0], True))
         elif event in (3, 4) and waiting:
             world.deliver(waiting[0], batches[waiting[0]])
         elif event == 5 and world.delivered:
@@ -489,6 +547,41 @@ def staged_runs(left_out: str = ""):
                 break
 
 
+def run_erasure(old_steps: int, new_steps: int, left_out: str = "") -> "tuple[Optional[str], bool]":
+    """Runs a program for some steps. Then cat is erased, the store is lost, and a program with a new store runs for some
+    steps. A batch with a row of cat arrives again, and both run to their end. Returns what is wrong, and whether both
+    programs made all their steps.
+    """
+    world = World(random.Random(0), left_out, losses=0)
+    batch = {"January": {"event 0": (1, "ann"), "event 1": (1, ERASED)}, "February": {"event 2": (1, ERASED)}}
+    world.deliver(0, batch)
+    finish(aggregate(world, 2))
+    world.deliver(1, {"January": {"event 3": (1, ERASED)}})
+    old = aggregate(world, 2)
+    taken = sum(1 for _ in itertools.islice(old, old_steps))
+    world.configurations.append((False, True))
+    late = world.with_new_store()
+    new = aggregate(late, 2)
+    is_complete = taken == old_steps and sum(1 for _ in itertools.islice(new, new_steps)) == new_steps
+    world.deliver(2, batch)
+    for process in [old, new]:
+        finish(process)
+    check_end(late)
+    return world.wrong or late.wrong, is_complete
+
+
+def erasure_runs(left_out: str = ""):
+    """Yields what [`run_erasure`] says of all numbers of steps, with what it ran."""
+    for old_steps in itertools.count():
+        for new_steps in itertools.count():
+            wrong, is_complete = run_erasure(old_steps, new_steps, left_out)
+            yield f"an erasure, {old_steps} and {new_steps} steps", wrong
+            if not is_complete:
+                break
+        if not is_complete and new_steps == 0:
+            break
+
+
 def random_runs(seeds, left_out: str = ""):
     return ((f"seed {seed}", run(seed, left_out)) for seed in seeds)
 
@@ -502,7 +595,11 @@ def main() -> None:
     if arguments.seed is not None:
         runs = random_runs([arguments.seed], arguments.without)
     else:
-        runs = itertools.chain(staged_runs(arguments.without), random_runs(range(arguments.runs), arguments.without))
+        runs = itertools.chain(
+            staged_runs(arguments.without),
+            erasure_runs(arguments.without),
+            random_runs(range(arguments.runs), arguments.without),
+        )
     count, wrong = 0, []
     for count, (name, what) in enumerate(runs, start=1):
         if what:
@@ -515,7 +612,7 @@ def main() -> None:
         return
     needless = []
     for rule, text in RULES.items():
-        all_runs = itertools.chain(staged_runs(rule), random_runs(range(arguments.runs), rule))
+        all_runs = itertools.chain(staged_runs(rule), erasure_runs(rule), random_runs(range(arguments.runs), rule))
         failed = next((f"{name}: {what}" for name, what in all_runs if what), None)
         print(f"without the rule that {text}: {failed}")
         if failed is None:

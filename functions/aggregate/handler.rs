@@ -459,6 +459,10 @@ fn is_transient(error: &AggregateError) -> bool {
         AggregateError::Lake(error) => error.is_retryable(),
         AggregateError::Store(error) => error.is_retryable(),
         AggregateError::Fold { .. } => false,
-        AggregateError::Contended { .. } | AggregateError::HeadContended { .. } => true,
+        // Of erasures, too: the revision that has them may have been added a moment ago.
+        AggregateError::Contended { .. }
+        | AggregateError::HeadContended { .. }
+        | AggregateError::ConfigurationContended { .. }
+        | AggregateError::LacksErasures { .. } => true,
     }
 }

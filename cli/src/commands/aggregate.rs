@@ -205,11 +205,14 @@ pub(super) async fn aggregate_org(
 /// Returns what the aggregation did, on one line.
 pub(super) fn summary(outcome: &AggregateOutcome) -> String {
     let (events, sessions) = (events_summary(outcome), &outcome.report.sessions);
-    if sessions.changed_rows == 0 {
+    let parts = [(sessions.changed_rows, ""), (sessions.deleted_rows, "deleted ")].map(|(rows, verb)| {
+        (rows > 0).then(|| format!("{verb}{}", count(rows, "session event", "session events")))
+    });
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
         return events;
     }
-    let rows = count(sessions.changed_rows, "session event", "session events");
-    format!("{events}; {rows} in {}", count(sessions.months.len(), "month", "months"))
+    format!("{events}; {} in {}", parts.join(", "), count(sessions.months.len(), "month", "months"))
 }
 
 /// Returns what the aggregation did to events of GitHub.
@@ -284,6 +287,7 @@ fn as_json(org: &str, outcome: &AggregateOutcome) -> serde_json::Value {
         "events": report.events,
         "months": report.months.iter().map(Month::to_string).collect::<Vec<_>>(),
         "rollups": report.rollups,
+        "deleted_session_events": report.sessions.deleted_rows,
         "rejected": rejected,
         "deferred": report.deferred,
         "waiting": report.waiting,

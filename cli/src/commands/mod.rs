@@ -11,6 +11,7 @@ pub(crate) mod demo;
 mod demo_trial;
 pub(crate) mod doctor;
 mod dry_run;
+pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod forget_org;
 pub(crate) mod help;

@@ -79,6 +79,8 @@ pub enum AuditKind {
     OrgRenamed,
     /// Somebody began to remove the data of an organization.
     OrgForgotten,
+    /// Somebody erased a session of a coding agent. The subject is the hash of its id.
+    SessionErased,
     /// Somebody read the audit log. One row for each principal and hour.
     LogRead,
 }

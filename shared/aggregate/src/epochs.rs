@@ -269,7 +269,8 @@ impl AggregateRun<'_> {
                 continue;
             };
             let is_folded = folded.get(&month).is_some_and(|generation| *generation >= stamp.generation);
-            if stamp.epoch != self.epoch.0 || !is_folded {
+            let has_erased = stamp.erased < T::erasures(&self.rules.identity);
+            if stamp.epoch != self.epoch.0 || has_erased || !is_folded {
                 return Ok(false);
             }
         }
@@ -306,7 +307,7 @@ impl AggregateRun<'_> {
 
     /// Returns the keys of all items that the lists of a month name, without the lists. A list that this version of
     /// the program cannot read names none.
-    async fn keys_of_month<T: FoldedTable>(
+    pub(crate) async fn keys_of_month<T: FoldedTable>(
         &self,
         epoch: Epoch,
         month: Month,

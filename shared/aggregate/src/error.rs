@@ -42,6 +42,21 @@ pub enum AggregateError {
         /// The organization's key.
         org: String,
     },
+    /// Other processes kept setting the organization's configuration.
+    #[error("other processes keep setting the configuration of {org}: try again")]
+    ConfigurationContended {
+        /// The organization's key.
+        org: String,
+    },
+    /// Snapshots are without the rows of more erased sessions than the newest configuration has.
+    #[error(
+        "the months of {org} are without sessions that its newest configuration does not call erased: restore the newest \
+         revision under config/org={org}/ in the lake from a backup"
+    )]
+    LacksErasures {
+        /// The organization's key.
+        org: String,
+    },
 }
 
 impl AggregateError {

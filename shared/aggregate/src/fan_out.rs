@@ -71,8 +71,9 @@ pub async fn plan_months(
     let head = run.load_head().await?.value;
     let is_target = head.target.is_some_and(|target| target.epoch == run.epoch);
     let active = head.active.map(|active| active.epoch).filter(|active| *active != run.epoch);
-    let events = month_states::<Events>(ports, org, run.epoch, active).await?;
-    let sessions = month_states::<Sessions>(ports, org, run.epoch, active).await?;
+    let identity = &run.rules.identity;
+    let events = month_states::<Events>(ports, org, identity, run.epoch, active).await?;
+    let sessions = month_states::<Sessions>(ports, org, identity, run.epoch, active).await?;
     let stale = events.into_iter().chain(sessions).filter(|(_, state)| rebuild || !state.is_done());
     let months: BTreeSet<Month> = stale.map(|(month, _)| month).collect();
     Ok(Some(MonthPlan { epoch: run.epoch, is_target, months: months.into_iter().collect() }))
@@ -105,6 +106,9 @@ pub async fn fold_month(
     let sessions = run.refold_month::<Sessions>(task.month, task.rebuild).await?;
     let (Some(events), Some(sessions)) = (events, sessions) else { return Ok(MonthTaskOutcome::OutOfTime) };
     if let Some(newer) = events.superseded_by.max(sessions.superseded_by) {
+        if newer.number <= run.epoch.0 {
+            return Err(AggregateError::LacksErasures { org: org.clone() });
+        }
         run.pass_epoch(newer).await?;
         return Ok(MonthTaskOutcome::Outdated { needs_plan: true });
     }

@@ -2,10 +2,11 @@
 //!
 //! Markers, generations, epochs and merges are the same for all of them. What differs is here.
 
+use chrono::{DateTime, Utc};
 use gam_fold::{CommonItems, EncodedItem, FoldRowsError, fold_changes, fold_rows, fold_sessions};
 use gam_lake::{Error as LakeError, Events, LatestNames, RowChange, Sessions, SnapshotRows, Table};
-use gam_model::{Identity, ItemClass, ItemKey, Month};
-use gam_rollup::{AgentListItem, DecodeError, ListItem, StoredForm};
+use gam_model::{Identity, ItemClass, ItemKey, Month, RowEdit, SessionEvent, Subject};
+use gam_rollup::{AgentDaysItem, AgentListItem, DecodeError, ListItem, StoredForm};
 use gam_store::NameEntry;
 use gam_store::keys::rollup_owner;
 
@@ -39,6 +40,27 @@ pub(crate) trait FoldedTable: Table {
     /// Returns the owner of the items in the store. `org` is the organization's key.
     fn owner(org: &str) -> String {
         rollup_owner(org, Self::SNAPSHOTS)
+    }
+
+    /// Returns whether the rows of the month are deleted at this time.
+    fn is_over(_identity: &Identity, _month: Month, _now: DateTime<Utc>) -> bool {
+        false
+    }
+
+    /// Returns the number of erasures that a snapshot of the table must be without.
+    fn erasures(_identity: &Identity) -> u32 {
+        0
+    }
+
+    /// Returns what the erasures make of a row.
+    fn edit(_identity: &Identity, _row: &Self::Row) -> RowEdit<Self::Row> {
+        RowEdit::Keep
+    }
+
+    /// Returns what takes the place of an item whose subject is no longer in a month that is over. `None` for an item that
+    /// every fold writes.
+    fn empty_item(_key: &ItemKey) -> Option<Vec<u8>> {
+        None
     }
 
     /// Folds a month.
@@ -102,6 +124,25 @@ impl FoldedTable for Events {
 impl FoldedTable for Sessions {
     const IS_COLLECTED: bool = false;
     const FOLDS_CHANGES: bool = false;
+
+    fn is_over(identity: &Identity, month: Month, now: DateTime<Utc>) -> bool {
+        identity.session_retention().is_some_and(|retention| retention.is_over(month, now))
+    }
+
+    fn erasures(identity: &Identity) -> u32 {
+        identity.erased_sessions().count()
+    }
+
+    fn edit(identity: &Identity, row: &SessionEvent) -> RowEdit<SessionEvent> {
+        identity.erased_sessions().edit(row)
+    }
+
+    fn empty_item(key: &ItemKey) -> Option<Vec<u8>> {
+        match key.class {
+            ItemClass::Days(Subject::Repo(_) | Subject::Member(_)) => Some(AgentDaysItem::default().encode()),
+            _ => None,
+        }
+    }
 
     fn fold(
         month: Month,

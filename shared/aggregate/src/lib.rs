@@ -16,10 +16,13 @@
 //! * Whoever adds a month to an epoch looks at the head again before it writes items: a target that was set before the
 //!   month's first snapshot does not know the month.
 //! * A month whose snapshot cannot be read keeps its numbers, as a lost one does, and holds back no other month.
+//! * Rows of sessions that were erased, or whose month is over, are dropped by every merge, and deleted when a month's
+//!   snapshot is written for them. A snapshot says of how many erasures it is; who knows fewer cannot replace it.
 //! * If a newer program has set the rules, or written a snapshot with columns that this one does not know, batches
 //!   stay in the inbox.
 
 mod epochs;
+mod erase;
 mod error;
 mod fan_out;
 mod folded_table;
@@ -46,6 +49,7 @@ use gam_lake::{Events, ObjectStore, Sessions, Table, inbox};
 use gam_model::Month;
 use gam_store::{Checkpoint, CheckpointKey, Epoch, Logic, OrgCheckpoint, ReadAgainSpan};
 
+pub use erase::{Erasure, SessionContent, erase_session, session_content};
 pub use error::AggregateError;
 pub use fan_out::{MonthPlan, MonthTask, MonthTaskOutcome, fold_month, plan_months};
 pub use forget::{ForgetPorts, ForgetStorePorts, OrgContent, forget_org, org_content};
@@ -109,6 +113,7 @@ async fn run_in_newest_epoch(
 ) -> Result<AggregateReport, AggregateError> {
     let org = &gam_store::keys::org_key(org);
     let mut report = AggregateReport::default();
+    let mut lacked_erasures = 0;
     for _ in 0..MAX_RULE_CHANGES {
         let Some((mut run, is_new_target)) = AggregateRun::start(ports, org, options, observer).await? else {
             report.deferred = inbox::list::<Events>(&*ports.objects, org).await?.len();
@@ -118,6 +123,13 @@ async fn run_in_newest_epoch(
         run.report = report;
         work(&mut run, is_new_target).await?;
         let Some(newer) = run.superseded_by else { return run.failure.map_or(Ok(run.report), Err) };
+        if newer.number <= run.epoch.0 {
+            // A snapshot of the run's own epoch, or of an older one, has erasures that the run does not know.
+            lacked_erasures += 1;
+            if lacked_erasures == MAX_LACKED_ERASURES {
+                return Err(AggregateError::LacksErasures { org: org.clone() });
+            }
+        }
         run.pass_epoch(newer).await?;
         report = run.report;
     }
@@ -136,6 +148,9 @@ async fn load_org_checkpoint(ports: &AggregatePorts, org: &str) -> Result<OrgChe
 pub async fn orgs_in_lake(objects: &dyn ObjectStore) -> Result<Vec<String>, AggregateError> {
     Ok(inbox::orgs::<Events>(objects).await?)
 }
+
+/// How often one aggregation finds erasures that the configuration it has just loaded does not have.
+const MAX_LACKED_ERASURES: usize = 3;
 
 /// One aggregation of one organization in one epoch.
 struct AggregateRun<'a> {

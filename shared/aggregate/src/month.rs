@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use gam_lake::snapshot::{self, MergedMonth, SnapshotFile, Stamp};
 use gam_lake::{ETag, Error as LakeError, Events, SnapshotRows, Table};
-use gam_model::Month;
-use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker};
+use gam_model::{Identity, ItemKey, Month};
+use gam_store::{AdvanceOutcome, Checkpoint, FoldScope, Marker, StoredItem};
 
 use crate::folded_table::{FoldedTable, MonthFoldInput};
 use crate::month_items::FoldedMonth;
@@ -45,8 +45,17 @@ pub(crate) struct MonthUpdate {
     pub(crate) outcome: MonthOutcome,
     /// Whether the lake had lost the month's snapshot, so that the month is incomplete.
     pub(crate) was_lost: bool,
-    /// Number of rows that were added or changed.
-    pub(crate) changed_rows: usize,
+    /// How many rows have changed.
+    pub(crate) rows: RowCounts,
+}
+
+/// How many rows of a month have changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RowCounts {
+    /// Those that were added or changed by a merge.
+    pub(crate) changed: usize,
+    /// Those that were deleted, because they were erased or the month is over.
+    pub(crate) deleted: usize,
 }
 
 /// What an attempt at a month begins with.
@@ -71,6 +80,24 @@ enum AttemptOutcome {
     SnapshotMissing,
 }
 
+/// Which rows of a snapshot are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deletion {
+    /// The month is over.
+    AllRows,
+    /// Those that were erased since the snapshot was written.
+    ErasedRows,
+}
+
+impl Deletion {
+    fn needed<T: FoldedTable>(current: &SnapshotFile<T>, identity: &Identity, is_over: bool) -> Option<Self> {
+        if is_over && current.rows.row_count() > 0 {
+            return Some(Deletion::AllRows);
+        }
+        (current.stamp.erased < T::erasures(identity)).then_some(Deletion::ErasedRows)
+    }
+}
+
 impl AggregateRun<'_> {
     /// Merges events into a month's snapshot and brings its items up to date. There is one event for each id, as
     /// [`Table::winners`] returns them.
@@ -81,7 +108,7 @@ impl AggregateRun<'_> {
         rebuild: bool,
     ) -> Result<MonthUpdate, AggregateError> {
         let winners = Arc::new(winners);
-        let (mut was_lost, mut changed_rows) = (false, 0);
+        let (mut was_lost, mut rows) = (false, RowCounts::default());
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
         // A month that was read again from GitHub gets a new snapshot.
@@ -91,8 +118,7 @@ impl AggregateRun<'_> {
         let (mut unreadable, mut replaced) = (None, None);
         for _ in 0..MAX_ATTEMPTS {
             let base = MonthBase { may_be_new, replaced: replaced.take() };
-            let attempt =
-                self.attempt_month::<T>(month, &winners, scope, refused_by, base, &mut changed_rows);
+            let attempt = self.attempt_month::<T>(month, &winners, scope, refused_by, base, &mut rows);
             let outcome = match attempt.await {
                 Err(error) if error.is_unreadable_month() && may_be_new && T::IS_COLLECTED => {
                     // Another aggregation may have replaced it: only what could not be read twice is given up.
@@ -117,13 +143,13 @@ impl AggregateRun<'_> {
                         // A snapshot of these events alone would take away the numbers of all others. What does not
                         // come from GitHub cannot be read again, so nothing more is coming.
                         if T::IS_COLLECTED || winners.is_empty() {
-                            return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost, changed_rows });
+                            return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost, rows });
                         }
                         may_be_new = true;
                     }
                 }
                 AttemptOutcome::Finished(outcome) => {
-                    return Ok(MonthUpdate { outcome, was_lost, changed_rows });
+                    return Ok(MonthUpdate { outcome, was_lost, rows });
                 }
                 AttemptOutcome::Refold { newest_generation } => {
                     (scope, refused_by) = (FoldScope::Month, newest_generation);
@@ -207,11 +233,14 @@ impl AggregateRun<'_> {
         scope: FoldScope,
         refused_by: u64,
         base: MonthBase,
-        changed_rows: &mut usize,
+        row_counts: &mut RowCounts,
     ) -> Result<AttemptOutcome, AggregateError> {
         let AggregatePorts { objects, rollups, names, .. } = self.ports;
         let owner = T::owner(self.org);
         let MonthBase { may_be_new, replaced } = base;
+        let identity = &self.rules.identity;
+        let is_over = T::is_over(identity, month, self.ports.clock.now());
+        let winners = if is_over { &Arc::default() } else { winners };
         let current = match &replaced {
             Some(_) => None,
             None => snapshot::fetch::<T>(&**objects, self.org, month).await?,
@@ -230,7 +259,8 @@ impl AggregateRun<'_> {
         let markers = [&marker, &known].into_iter().flatten();
         let store_generation = markers.map(|marker| marker.generation).fold(refused_by, u64::max);
         let is_of_older_epoch = stamp.is_some_and(|stamp| stamp.epoch < self.epoch.0);
-        let needs_restamp = store_generation > generation || is_of_older_epoch;
+        let deletion = current.as_ref().and_then(|current| Deletion::needed(current, identity, is_over));
+        let needs_restamp = store_generation > generation || is_of_older_epoch || deletion.is_some();
         // A snapshot of an older epoch can have the marker's generation: the lake had lost it, the epoch has a
         // copy of the month's old items, and now the snapshot was restored.
         let fold_all = scope == FoldScope::Month
@@ -241,10 +271,19 @@ impl AggregateRun<'_> {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
         let next_generation = generation.max(store_generation) + 1;
-        let next_stamp = Stamp::new(next_generation, self.epoch.0, self.rules.logic.version);
+        let next_stamp = Stamp::new(next_generation, self.epoch.0, self.rules.logic.version)
+            .without_erased(T::erasures(identity));
         let stored = current.as_ref().map(|current| current.rows.clone());
+        let edited = match (deletion, stored.clone()) {
+            (Some(deletion), Some(rows)) => self.delete_rows(deletion, rows, next_stamp.clone()).await?,
+            _ => None,
+        };
+        let row_count = |rows: &Option<SnapshotRows<T>>| rows.as_ref().map_or(0, SnapshotRows::row_count);
+        let deleted = edited.as_ref().map_or(0, |edited| row_count(&stored) - edited.row_count());
+        let stored = edited.clone().or(stored);
         let MergedMonth { rows: merged, changes } =
             merge::<T>(stored.clone(), Arc::clone(winners), next_stamp.clone()).await?;
+        let merged = merged.or(edited);
         if is_current && changes.is_empty() {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Written { rollups: 0 }));
         }
@@ -252,7 +291,11 @@ impl AggregateRun<'_> {
         let is_written = merged.is_some() || needs_restamp;
         let written_generation = if is_written { next_generation } else { generation };
         let Some(rows) = merged.clone().or(stored) else { return Ok(AttemptOutcome::Conflict) };
-        let scope = if fold_all || !T::FOLDS_CHANGES { FoldScope::Month } else { FoldScope::Affected };
+        let scope = if fold_all || deletion.is_some() || !T::FOLDS_CHANGES {
+            FoldScope::Month
+        } else {
+            FoldScope::Affected
+        };
         let fold = match scope {
             FoldScope::Month => MonthFoldInput::All,
             FoldScope::Affected => {
@@ -260,6 +303,7 @@ impl AggregateRun<'_> {
                 MonthFoldInput::Changes { changes, before }
             }
         };
+        let former = if is_over { self.listed_items::<T>(month).await? } else { Vec::new() };
         // The fold takes about as long as the write, and stores nothing.
         let write = self.write_snapshot(month, (current, replaced), merged, &next_stamp, needs_restamp);
         let fold = self.fold_month(month, rows, fold, written_generation);
@@ -268,7 +312,8 @@ impl AggregateRun<'_> {
             return Ok(AttemptOutcome::Conflict);
         }
         // A later attempt finds them merged.
-        *changed_rows += changed;
+        row_counts.changed += changed;
+        row_counts.deleted += deleted;
         // A target that was set before the month's first snapshot existed did not see the month. Its writer may have been
         // killed, or its answer lost, so everybody looks who adds the month to the epoch.
         if marker.is_none() && !self.is_newest_epoch().await? {
@@ -276,6 +321,12 @@ impl AggregateRun<'_> {
             return Ok(AttemptOutcome::Finished(MonthOutcome::Superseded(newer)));
         }
         let FoldedMonth { items, names: latest } = folded?;
+        let emptied = former.into_iter().filter_map(|key| {
+            let body = T::empty_item(&key)?;
+            Some((key, StoredItem { generation: written_generation, body }))
+        });
+        // Before the lists, which then no longer name them.
+        let items: Vec<_> = emptied.chain(items).collect();
         if !latest.is_empty() {
             names.put_names(self.org, &latest).await?;
         }
@@ -317,9 +368,33 @@ impl AggregateRun<'_> {
         Ok(written.is_some())
     }
 
+    /// Deletes rows of a month. Returns `None` if there are none to delete.
+    async fn delete_rows<T: FoldedTable>(
+        &self,
+        deletion: Deletion,
+        rows: SnapshotRows<T>,
+        stamp: Stamp,
+    ) -> Result<Option<SnapshotRows<T>>, AggregateError> {
+        let identity = Arc::clone(&self.rules.identity);
+        let deleted = run_blocking(move || match deletion {
+            Deletion::AllRows => snapshot::without_rows(&stamp).map(Some),
+            Deletion::ErasedRows => snapshot::edit(&rows, &stamp, |row| T::edit(&identity, row)),
+        });
+        Ok(deleted.await?)
+    }
+
+    /// Returns the keys of the items of a month that its stored lists name.
+    async fn listed_items<T: FoldedTable>(&self, month: Month) -> Result<Vec<ItemKey>, AggregateError> {
+        let mut keys = self.keys_of_month::<T>(self.epoch, month).await?;
+        keys.sort();
+        keys.dedup();
+        Ok(keys)
+    }
+
     /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
-    fn refuse<T: Table>(&self, stamp: &Stamp) -> Option<MonthOutcome> {
-        let is_newer = stamp.epoch > self.epoch.0;
+    fn refuse<T: FoldedTable>(&self, stamp: &Stamp) -> Option<MonthOutcome> {
+        // The epoch alone does not tell: a new store can take the number of an epoch over.
+        let is_newer = stamp.epoch > self.epoch.0 || stamp.erased > T::erasures(&self.rules.identity);
         if stamp.has_newer_schema::<T>() || (is_newer && stamp.logic_version > self.rules.logic.version) {
             Some(MonthOutcome::SkippedNewerVersion)
         } else if is_newer {

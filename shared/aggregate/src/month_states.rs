@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use gam_lake::snapshot::{self, Stamp};
-use gam_model::Month;
+use gam_model::{Identity, Month};
 use gam_store::Epoch;
 
 use crate::folded_table::FoldedTable;
@@ -30,11 +31,12 @@ impl MonthState {
     }
 }
 
-/// Returns the state of every month of a table that the lake or the store knows, in `epoch`. `active` is the epoch that
-/// answers derive from, if that is another one: its months are to be kept.
+/// Returns the state of every month of a table that the lake or the store knows, in `epoch`, under the rules of
+/// `identity`. `active` is the epoch that answers derive from, if that is another one: its months are to be kept.
 pub(crate) async fn month_states<T: FoldedTable>(
     ports: &AggregatePorts,
     org: &str,
+    identity: &Identity,
     epoch: Epoch,
     active: Option<Epoch>,
 ) -> Result<BTreeMap<Month, MonthState>, AggregateError> {
@@ -48,17 +50,41 @@ pub(crate) async fn month_states<T: FoldedTable>(
     if let Some(active) = active {
         months.extend(rollups.markers(&owner, active).await?.iter().map(|marker| marker.month));
     }
-    let mut states = BTreeMap::new();
+    let (mut states, now) = (BTreeMap::new(), ports.clock.now());
     for month in months {
         let folded = generations.get(&month).copied();
-        let state = match snapshot::read_stamp::<T>(&**objects, org, month).await {
+        let state = match read_stamp::<T>(ports, org, identity, month, now).await {
             // The fold reports it, after the other months.
             Err(gam_lake::Error::Damaged { .. }) => MonthState::Stale,
-            stamp => state(stamp?.as_ref(), folded, epoch),
+            found => match found? {
+                Some((stamp, has_rows_to_delete))
+                    if has_rows_to_delete || stamp.erased < T::erasures(identity) =>
+                {
+                    MonthState::Stale
+                }
+                found => state(found.map(|(stamp, _)| stamp).as_ref(), folded, epoch),
+            },
         };
         states.insert(month, state);
     }
     Ok(states)
+}
+
+/// Returns the stamp of a month, and whether the month is over and still has rows. `None` if there is no snapshot.
+async fn read_stamp<T: FoldedTable>(
+    ports: &AggregatePorts,
+    org: &str,
+    identity: &Identity,
+    month: Month,
+    now: DateTime<Utc>,
+) -> Result<Option<(Stamp, bool)>, gam_lake::Error> {
+    let objects = &*ports.objects;
+    if T::is_over(identity, month, now) {
+        // It is small once it has no rows.
+        let file = snapshot::fetch::<T>(objects, org, month).await?;
+        return Ok(file.map(|file| (file.stamp, file.rows.row_count() > 0)));
+    }
+    Ok(snapshot::read_stamp::<T>(objects, org, month).await?.map(|stamp| (stamp, false)))
 }
 
 /// `folded` is the generation of the month's marker.

@@ -5,7 +5,7 @@ use gam_lake::{Events, Sessions};
 use gam_model::Month;
 
 use crate::folded_table::FoldedTable;
-use crate::month::{MonthOutcome, MonthUpdate, NewerEpoch};
+use crate::month::{MonthOutcome, MonthUpdate, NewerEpoch, RowCounts};
 use crate::month_states::{MonthState, month_states};
 use crate::{AggregateError, AggregateRun};
 
@@ -21,7 +21,8 @@ impl AggregateRun<'_> {
     /// Does for one table what [`AggregateRun::refold_months`] does.
     pub(crate) async fn refold_table<T: FoldedTable>(&mut self, rebuild: bool) -> Result<(), AggregateError> {
         let active = self.other_active_epoch().await?;
-        let states = month_states::<T>(self.ports, self.org, self.epoch, active).await?;
+        let states =
+            month_states::<T>(self.ports, self.org, &self.rules.identity, self.epoch, active).await?;
         // A lost month is looked at each time, so that the run reports it.
         let stale = states.into_iter().filter(|(_, state)| rebuild || *state != MonthState::Current);
         let stale = stale.map(|(month, _)| month);
@@ -50,8 +51,8 @@ impl AggregateRun<'_> {
         }
         let mut refolded = RefoldedMonth::new(month);
         match self.update_month::<T>(month, Vec::new(), rebuild).await {
-            Ok(MonthUpdate { outcome, was_lost, .. }) => {
-                refolded.was_lost = was_lost;
+            Ok(MonthUpdate { outcome, was_lost, rows }) => {
+                (refolded.was_lost, refolded.rows) = (was_lost, rows);
                 match outcome {
                     MonthOutcome::Written { rollups } => refolded.rollups = rollups,
                     MonthOutcome::Lost => refolded.rollups = self.keep_numbers::<T>(month).await?,
@@ -80,12 +81,15 @@ impl AggregateRun<'_> {
     }
 
     pub(crate) fn record_refolded<T: FoldedTable>(&mut self, refolded: RefoldedMonth) {
-        let RefoldedMonth { month, was_lost, unreadable, rollups, superseded_by } = refolded;
+        let RefoldedMonth { month, was_lost, unreadable, rows, rollups, superseded_by } = refolded;
         if let Some(error) = unreadable {
             self.record_unreadable::<T>(month, error);
         }
         if was_lost {
             self.report.lost_months.insert(month);
+        }
+        if !T::IS_COLLECTED {
+            self.report.sessions.count_rows(month, rows);
         }
         self.count_month(month, rollups);
         self.superseded_by = self.superseded_by.max(superseded_by);
@@ -99,6 +103,8 @@ pub(crate) struct RefoldedMonth {
     was_lost: bool,
     /// Why its snapshot cannot be read.
     unreadable: Option<AggregateError>,
+    /// How many of its rows have changed.
+    rows: RowCounts,
     /// Number of items written.
     pub(crate) rollups: usize,
     /// The newer epoch that the month belongs to, if there is one.
@@ -107,6 +113,13 @@ pub(crate) struct RefoldedMonth {
 
 impl RefoldedMonth {
     fn new(month: Month) -> Self {
-        RefoldedMonth { month, was_lost: false, unreadable: None, rollups: 0, superseded_by: None }
+        RefoldedMonth {
+            month,
+            was_lost: false,
+            unreadable: None,
+            rows: RowCounts::default(),
+            rollups: 0,
+            superseded_by: None,
+        }
     }
 }

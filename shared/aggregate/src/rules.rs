@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gam_lake::configuration;
-use gam_model::{Identity, TimeZone};
+use gam_model::{Identity, Retention, TimeZone};
 use gam_store::Logic;
 
 use crate::{AggregateError, AggregatePorts};
@@ -31,6 +31,7 @@ impl Rules {
             identity: identity.hash(),
             time_zone: identity.time_zone().name().to_owned(),
             time_zones: TimeZone::DATABASE_VERSION.to_owned(),
+            session_retention_days: identity.session_retention().map(Retention::days),
         };
         Ok(Rules { identity: Arc::new(identity), logic })
     }

@@ -2,16 +2,20 @@
 //!
 //! Copies of a fact can lie on both sides of a month's edge: a response that began before midnight, of which one copy
 //! lacks the beginning. The month of the earliest copy has the row. A row in the month after is retracted, and so are
-//! copies that come later.
+//! copies that come later. When the rows of the earlier month are deleted, because it is over, they stay retracted.
+//!
+//! Rows of erased sessions are dropped here, and rows of months that are over by the update of the month.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use gam_lake::{Error as LakeError, ObjectPath, ObjectStore, Sessions, inbox, sessions};
 use gam_model::session_event::{combine_by_id, months_of_copies};
 use gam_model::{Month, SessionEvent};
 
-use crate::month::{MonthOutcome, MonthUpdate, run_blocking};
+use crate::folded_table::FoldedTable as _;
+use crate::month::{MonthOutcome, MonthUpdate, RowCounts, run_blocking};
 use crate::{AggregateError, AggregateOptions, AggregatePorts, AggregateRun, run_in_newest_epoch};
 
 /// Batches are processed together until they have this many events. Each takes about 2 KB of memory meanwhile.
@@ -24,6 +28,8 @@ pub struct SessionsReport {
     pub batches: usize,
     /// Number of rows that were added or changed.
     pub changed_rows: usize,
+    /// Number of rows that were deleted, because their session was erased or their month is over.
+    pub deleted_rows: usize,
     /// The months whose snapshot was replaced.
     pub months: BTreeSet<Month>,
     /// Number of rollups written.
@@ -33,6 +39,17 @@ pub struct SessionsReport {
     /// Number of batches left in the inbox because a newer version of the program wrote them, or wrote a month that
     /// they touch.
     pub deferred: usize,
+}
+
+impl SessionsReport {
+    /// Counts the rows of a month that have changed.
+    pub(crate) fn count_rows(&mut self, month: Month, rows: RowCounts) {
+        if rows != RowCounts::default() {
+            self.changed_rows += rows.changed;
+            self.deleted_rows += rows.deleted;
+            self.months.insert(month);
+        }
+    }
 }
 
 /// Merges the organization's inbox of session events into its months, and brings their items up to date.
@@ -92,13 +109,17 @@ impl AggregateRun<'_> {
     /// Merges events. Returns `false` if a month was written by a newer version of the program, so that the batches must
     /// stay in the inbox.
     async fn merge_sessions(&mut self, events: Vec<SessionEvent>) -> Result<bool, AggregateError> {
-        let events = run_blocking(move || combine_by_id(events)).await;
-        let placed = place_at_edges(&*self.ports.objects, self.org, events).await?;
+        let identity = Arc::clone(&self.rules.identity);
+        let events = run_blocking(move || {
+            let erased = identity.erased_sessions();
+            combine_by_id(events.into_iter().filter_map(|event| erased.apply(event)).collect())
+        });
+        let placed = self.place_at_edges(events.await).await?;
         let mut is_complete = true;
         // Months that gain rows come first, so that sums do not dip.
         for (month, rows) in [placed.live, placed.retracted].into_iter().flatten() {
             let updated = self.update_month::<Sessions>(month, rows, false).await;
-            let MonthUpdate { outcome, changed_rows, .. } = match updated {
+            let MonthUpdate { outcome, rows, .. } = match updated {
                 Err(error) if error.is_unreadable_month() => {
                     self.record_unreadable::<Sessions>(month, error);
                     is_complete = false;
@@ -109,10 +130,7 @@ impl AggregateRun<'_> {
             match outcome {
                 MonthOutcome::Written { rollups } => {
                     self.report.sessions.rollups += rollups;
-                    if changed_rows > 0 {
-                        self.report.sessions.changed_rows += changed_rows;
-                        self.report.sessions.months.insert(month);
-                    }
+                    self.report.sessions.count_rows(month, rows);
                 }
                 MonthOutcome::Lost => {}
                 MonthOutcome::SkippedNewerVersion => is_complete = false,
@@ -155,47 +173,70 @@ struct PlacedRows {
     retracted: BTreeMap<Month, Vec<SessionEvent>>,
 }
 
-/// Assigns events to months. One near an edge goes to the earlier month if that has a copy of it, and takes along the
-/// copy that the later month has.
-async fn place_at_edges(
-    objects: &dyn ObjectStore,
-    org: &str,
-    events: Vec<SessionEvent>,
-) -> Result<PlacedRows, AggregateError> {
-    let mut ids_by_month: BTreeMap<Month, BTreeSet<String>> = BTreeMap::new();
-    for event in &events {
-        if let Some(month) = neighbour(event.occurred_at) {
-            ids_by_month.entry(month).or_default().insert(event.id.to_string());
-        }
-    }
-    let mut copies: BTreeMap<String, SessionEvent> = BTreeMap::new();
-    for (month, ids) in ids_by_month {
-        for row in sessions::rows_by_id(objects, org, month, ids).await? {
-            // A retracted row says that the earlier month has the fact.
-            if !row.retracted {
-                copies.insert(row.id.to_string(), row);
+impl AggregateRun<'_> {
+    /// Assigns events to months. One near an edge goes to the earlier month if that has a copy of it, and takes along the
+    /// copy that the later month has.
+    async fn place_at_edges(&self, mut events: Vec<SessionEvent>) -> Result<PlacedRows, AggregateError> {
+        self.retract_copies_of_deleted(&mut events).await?;
+        let mut ids_by_month: BTreeMap<Month, BTreeSet<String>> = BTreeMap::new();
+        for event in &events {
+            if let Some(month) = neighbour(event.occurred_at) {
+                ids_by_month.entry(month).or_default().insert(event.id.to_string());
             }
         }
-    }
-    let mut placed = PlacedRows::default();
-    for event in events {
-        let month = event.month();
-        match copies.remove(event.id.as_str()) {
-            Some(copy) if copy.month() > month => {
-                let retraction = SessionEvent { retracted: true, ..copy.clone() };
-                placed.retracted.entry(copy.month()).or_default().push(retraction);
-                placed.live.entry(month).or_default().push(event.combine(&copy));
+        let mut copies: BTreeMap<String, SessionEvent> = BTreeMap::new();
+        for (month, ids) in ids_by_month {
+            for row in sessions::rows_by_id(&*self.ports.objects, self.org, month, ids).await? {
+                // A retracted row says that the earlier month has the fact.
+                let Some(row) = self.rules.identity.erased_sessions().apply(row) else { continue };
+                if !row.retracted {
+                    copies.insert(row.id.to_string(), row);
+                }
             }
-            Some(copy) => {
-                placed.live.entry(copy.month()).or_default().push(event.combine(&copy));
-                // The row may be there from a run that saw only this copy.
-                let retraction = SessionEvent { retracted: true, ..event };
-                placed.retracted.entry(month).or_default().push(retraction);
-            }
-            None => placed.live.entry(month).or_default().push(event),
         }
+        let mut placed = PlacedRows::default();
+        for event in events {
+            let month = event.month();
+            match copies.remove(event.id.as_str()) {
+                Some(copy) if copy.month() > month => {
+                    let retraction = SessionEvent { retracted: true, ..copy.clone() };
+                    placed.retracted.entry(copy.month()).or_default().push(retraction);
+                    placed.live.entry(month).or_default().push(event.combine(&copy));
+                }
+                Some(copy) => {
+                    placed.live.entry(copy.month()).or_default().push(event.combine(&copy));
+                    // The row may be there from a run that saw only this copy.
+                    let retraction = SessionEvent { retracted: true, ..event };
+                    placed.retracted.entry(month).or_default().push(retraction);
+                }
+                None => placed.live.entry(month).or_default().push(event),
+            }
+        }
+        Ok(placed)
     }
-    Ok(placed)
+
+    /// Retracts the events near the beginning of a month whose row there is retracted, because the month before had the
+    /// fact, if that month is over. Otherwise a newer copy would count although the fact was deleted.
+    async fn retract_copies_of_deleted(&self, events: &mut [SessionEvent]) -> Result<(), AggregateError> {
+        let (identity, now) = (&self.rules.identity, self.ports.clock.now());
+        let is_near = |event: &SessionEvent| {
+            let before = neighbour(event.occurred_at).filter(|neighbour| *neighbour < event.month());
+            before.is_some_and(|before| Sessions::is_over(identity, before, now))
+        };
+        let mut ids_by_month: BTreeMap<Month, BTreeSet<String>> = BTreeMap::new();
+        for event in events.iter().filter(|event| is_near(event)) {
+            ids_by_month.entry(event.month()).or_default().insert(event.id.to_string());
+        }
+        let mut deleted: BTreeSet<String> = BTreeSet::new();
+        for (month, ids) in ids_by_month {
+            let rows = sessions::rows_by_id(&*self.ports.objects, self.org, month, ids).await?;
+            deleted.extend(rows.into_iter().filter(|row| row.retracted).map(|row| row.id.to_string()));
+        }
+        for event in events.iter_mut().filter(|event| deleted.contains(event.id.as_str())) {
+            event.retracted = true;
+        }
+        Ok(())
+    }
 }
 
 /// Returns the month whose edge the time is near, other than its own.

@@ -58,8 +58,9 @@ pub async fn fold_status(ports: &AggregatePorts, org: &str) -> Result<FoldStatus
     };
     let active = head.active.as_ref().map(|active| active.epoch);
     let other_active = active.filter(|active| *active != newest.epoch);
-    let mut states = month_states::<Events>(ports, org, newest.epoch, other_active).await?;
-    for (month, state) in month_states::<Sessions>(ports, org, newest.epoch, other_active).await? {
+    let (identity, epoch) = (&rules.identity, newest.epoch);
+    let mut states = month_states::<Events>(ports, org, identity, epoch, other_active).await?;
+    for (month, state) in month_states::<Sessions>(ports, org, identity, epoch, other_active).await? {
         // A month is as far as the table that is least far. Only GitHub's facts can be lost and read again.
         if state == MonthState::Stale || !states.contains_key(&month) {
             states.insert(month, state);

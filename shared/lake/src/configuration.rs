@@ -76,10 +76,11 @@ async fn before_revisions(objects: &dyn ObjectStore) -> Result<Configuration> {
     }
 }
 
-/// Adds a revision after `latest`. Returns its number, or `None` if another process added one first.
+/// Adds a revision after `latest`, with the erased sessions of that one. Returns its number, or `None` if another process
+/// added one first.
 ///
 /// # Errors
-/// If the store fails. The revision may have been added.
+/// If the store fails. The revision may have been added. [`Error::Damaged`] if `latest` is no configuration.
 pub async fn add(
     objects: &dyn ObjectStore,
     org: &str,
@@ -88,6 +89,14 @@ pub async fn add(
     now: DateTime<Utc>,
 ) -> Result<Option<u32>> {
     let number = latest + 1;
+    let before = match latest {
+        0 => None,
+        _ => revision(objects, org, latest).await?,
+    };
+    let configuration = match before {
+        Some(before) => configuration.clone().with_erasures_of(&before.configuration),
+        None => configuration.clone(),
+    };
     let text =
         format!("{SET_AT}{}\n{}", now.to_rfc3339_opts(SecondsFormat::Secs, true), configuration.to_toml());
     let path = paths::configuration(org, number);
@@ -187,6 +196,18 @@ mod tests {
         assert_eq!(revision(&objects, "acme", 1).await.unwrap().unwrap().configuration, configuration("a"));
         assert_eq!(revision(&objects, "acme", 4).await.unwrap(), None);
         assert_eq!(latest(&objects, "acme-two").await.unwrap().number, 0, "another organization");
+    }
+
+    #[tokio::test]
+    async fn an_erasure_is_in_every_later_revision() {
+        let objects = MemoryObjects::new();
+        let erased = format!("[sessions]\nerased = [\"{}\"]", "ab".repeat(32));
+        let erased = Configuration::parse_stored(&erased).unwrap();
+        add(&objects, "acme", 0, &erased, at(0)).await.unwrap();
+        add(&objects, "acme", 1, &configuration("a"), at(0)).await.unwrap();
+        let newest = latest(&objects, "acme").await.unwrap().configuration;
+        assert_eq!(newest.identity.erased_sessions(), erased.identity.erased_sessions());
+        assert_eq!(newest.identity.bots().collect::<Vec<_>>(), ["a"]);
     }
 
     #[tokio::test]

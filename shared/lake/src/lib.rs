@@ -11,6 +11,7 @@
 pub mod audit;
 pub mod configuration;
 pub mod conformance;
+mod edit;
 pub mod error;
 pub mod file;
 pub mod inbox;

@@ -7,8 +7,9 @@ use std::marker::PhantomData;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use gam_model::Month;
+use gam_model::{Month, RowEdit};
 
+use crate::edit;
 use crate::error::{Error, Result};
 use crate::merge;
 pub use crate::merge::{RowChange, sort_rows};
@@ -21,6 +22,7 @@ use crate::table::{Events, Table, projected};
 const GENERATION_KEY: &str = "gam.generation";
 const EPOCH_KEY: &str = "gam.epoch";
 const LOGIC_VERSION_KEY: &str = "gam.logic_version";
+const ERASED_KEY: &str = "gam.erased";
 /// Programs before epochs require this property, and leave a snapshot of a newer logic version alone.
 const IDENTITY_KEY: &str = "gam.identity";
 const IDENTITY_BEFORE_EPOCHS: &str = "epoch";
@@ -45,12 +47,21 @@ pub struct Stamp {
     /// The version of the schema that the snapshot was written with. [`write()`] and [`merge`] store
     /// [`Table::SCHEMA_VERSION`], whatever this says.
     pub schema_version: u32,
+    /// Number of erased sessions whose rows the snapshot is without. Lists of erased sessions only grow, so whoever knows
+    /// fewer must not replace the snapshot.
+    pub erased: u32,
 }
 
 impl Stamp {
     /// A stamp of this program's schema of the table `events`. Files get the version of their table's schema.
     pub fn new(generation: u64, epoch: u64, logic_version: u32) -> Self {
-        Stamp { generation, epoch, logic_version, schema_version: SCHEMA_VERSION }
+        Stamp { generation, epoch, logic_version, schema_version: SCHEMA_VERSION, erased: 0 }
+    }
+
+    /// Returns the stamp of a snapshot that is without the rows of this many erased sessions.
+    #[must_use]
+    pub fn without_erased(self, erased: u32) -> Self {
+        Stamp { erased, ..self }
     }
 
     /// Returns whether a newer program wrote the snapshot, with columns that this one does not know. Its rows
@@ -60,12 +71,16 @@ impl Stamp {
     }
 
     fn properties(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut properties = vec![
             (GENERATION_KEY, self.generation.to_string()),
             (LOGIC_VERSION_KEY, self.logic_version.to_string()),
             (EPOCH_KEY, self.epoch.to_string()),
             (IDENTITY_KEY, IDENTITY_BEFORE_EPOCHS.to_owned()),
-        ]
+        ];
+        if self.erased > 0 {
+            properties.push((ERASED_KEY, self.erased.to_string()));
+        }
+        properties
     }
 
     fn from_properties(path: &str, properties: &FooterProperties) -> Result<Self> {
@@ -80,6 +95,7 @@ impl Stamp {
             epoch,
             logic_version: parquet_file::property(path, properties, LOGIC_VERSION_KEY)?,
             schema_version: parquet_file::schema_version(path, properties)?,
+            erased: parquet_file::optional_property(path, properties, ERASED_KEY)?.unwrap_or_default(),
         })
     }
 }
@@ -215,6 +231,32 @@ pub fn merge<T: Table>(
     let path = current.map_or("the merged month", |rows| rows.file.path());
     let rows = bytes.map(|bytes| ParquetFile::open(path, bytes).map(SnapshotRows::new)).transpose()?;
     Ok(MergedMonth { rows, changes })
+}
+
+/// Changes and deletes rows of a month, for a snapshot with this stamp. `edit` says what becomes of each row; a row that
+/// takes the place of another has the same id, group and time. Returns `None` if no row changes. Store the rows with
+/// [`put`].
+///
+/// Row groups that do not change are copied as bytes. Do not call this on a thread that serves other tasks.
+///
+/// # Errors
+/// As [`merge`].
+pub fn edit<T: Table>(
+    rows: &SnapshotRows<T>,
+    stamp: &Stamp,
+    edit: impl Fn(&T::Row) -> RowEdit<T::Row>,
+) -> Result<Option<SnapshotRows<T>>> {
+    let bytes = edit::edit::<T>(&rows.file, stamp.properties(), edit)?;
+    bytes.map(|bytes| ParquetFile::open(rows.file.path(), bytes).map(SnapshotRows::new)).transpose()
+}
+
+/// Returns a month without rows, for a snapshot with this stamp.
+///
+/// # Errors
+/// If this build cannot write Parquet.
+pub fn without_rows<T: Table>(stamp: &Stamp) -> Result<SnapshotRows<T>> {
+    let bytes = parquet_file::write::<T>(&[], stamp.properties(), RowOrder::Sorted)?;
+    ParquetFile::open("the empty month", bytes).map(SnapshotRows::new)
 }
 
 /// Stores a merged month as the snapshot of an organization and UTC month, by compare-and-swap. `stamp` is that of

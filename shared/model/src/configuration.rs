@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Identity;
 use crate::agent_price::{ConfiguredPrice, PriceSettings};
+use crate::erased_sessions::ErasedSessions;
 use crate::mailmap::{self, Mailmap};
 use crate::notify::NotifySettings;
 use crate::policy::ActionSettings;
+use crate::retention::Retention;
 use crate::task_rules::TaskRules;
 use crate::time_zone::TimeZone;
 
@@ -63,6 +65,11 @@ struct ConfigurationFile {
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SessionsTable {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention: Option<String>,
+    /// Hashes of the ids of erased sessions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    erased: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     models: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -71,7 +78,7 @@ struct SessionsTable {
 
 impl SessionsTable {
     fn is_empty(&self) -> bool {
-        self.models.is_empty() && self.prices.is_empty()
+        self.retention.is_none() && self.erased.is_empty() && self.models.is_empty() && self.prices.is_empty()
     }
 }
 
@@ -117,8 +124,8 @@ const EXPECTED: &str = "expected bots = [\"login\"], mailmap = \"FILE\", timezon
                         \"new\", [repositories] with exclude = [\"name\"], [deploys] with workflows = \
                         [\"deploy.yml\"], [tasks] with labels_any, labels_none and priorities = [\"label\"], \
                          max_attempts = 3 and lease_seconds = 600, [actions] with default_comment = \"TEXT\" and \
-                         [[actions.policy]], [sessions] with [sessions.models] of \"id\" = \"model\" and \
-                         [[sessions.prices]] of a model, and [notify] with [[notify.channels]], \
+                         [[actions.policy]], [sessions] with retention = \"400d\", \
+                         [sessions.models] of \"id\" = \"model\" and [[sessions.prices]] of a model, and [notify] with [[notify.channels]], \
                          [[notify.rules]] and [[notify.digests]]";
 
 impl Configuration {
@@ -127,8 +134,8 @@ impl Configuration {
     /// The text holds `bots = ["login"]`, `mailmap = "FILE"`, `timezone = "Area/City"`, a table `[aliases]` of `"old" = "new"`,
     /// `[repositories]` with `exclude = ["name"]`, `[deploys]` with `workflows = ["deploy.yml"]`, `[tasks]` with the
     /// fields of [`TaskRules`], `[actions]` with `default_comment = "TEXT"` and rules as `[[actions.policy]]`
-    /// ([`crate::PolicyRule`]), `[sessions]` with `[sessions.models]` of `"id" = "model"` and prices as
-    /// `[[sessions.prices]]` ([`ConfiguredPrice`]), and `[notify]` with the fields of [`NotifySettings`]. `read` returns the
+    /// ([`crate::PolicyRule`]), `[sessions]` with `retention = "400d"` ([`Retention`]), `[sessions.models]` of
+    /// `"id" = "model"` and prices as `[[sessions.prices]]` ([`ConfiguredPrice`]), and `[notify]` with the fields of [`NotifySettings`]. `read` returns the
     /// text of the mailmap file. An alias of the table overrides the same alias of the mailmap.
     ///
     /// # Errors
@@ -178,10 +185,14 @@ impl Configuration {
         let mut deploy_workflows = file.deploys.workflows;
         deploy_workflows.sort();
         deploy_workflows.dedup();
+        let retention = file.sessions.retention.as_deref().map(Retention::parse).transpose()?;
+        let erased = ErasedSessions::from_hashes(file.sessions.erased)?;
         let prices = PriceSettings::new(file.sessions.prices, file.sessions.models)?;
         Ok(Configuration {
             identity: identity
                 .with_prices(prices)
+                .with_session_retention(retention)
+                .with_erased_sessions(erased)
                 .with_mailmap(mailmap)
                 .with_excluded_repos(file.repositories.exclude)
                 .with_time_zone(time_zone),
@@ -220,6 +231,8 @@ impl Configuration {
             actions: self.actions.clone(),
             tasks: self.task_rules.clone(),
             sessions: SessionsTable {
+                retention: self.identity.session_retention().map(|retention| retention.to_string()),
+                erased: self.identity.erased_sessions().hashes().map(str::to_owned).collect(),
                 models: self.identity.prices().models().clone(),
                 prices: self.identity.prices().prices().to_vec(),
             },
@@ -239,6 +252,7 @@ impl Configuration {
             (self.deploy_workflows.len(), "deploy workflow", "deploy workflows"),
             (identity.prices().prices().len(), "price of a model", "prices of models"),
             (identity.prices().models().len(), "id of a model", "ids of models"),
+            (identity.erased_sessions().hashes().len(), "erased session", "erased sessions"),
             (self.actions.policy.len(), "policy of actions", "policies of actions"),
             (usize::from(self.actions.default_comment.is_some()), "default comment", "default comments"),
             (self.notify.channels.len(), "channel", "channels"),
@@ -249,9 +263,23 @@ impl Configuration {
         let parts: Vec<String> = parts
             .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
             .chain(time_zone.map(|zone| format!("days of {}", zone.name())))
+            .chain(
+                identity
+                    .session_retention()
+                    .map(|retention| format!("sessions are kept for {} days", retention.days())),
+            )
             .chain((!is_default(&self.task_rules)).then(|| "rules of tasks".to_owned()))
             .collect();
         if parts.is_empty() { "empty".to_owned() } else { parts.join(", ") }
+    }
+
+    /// Returns the configuration with the sessions that `before` has erased, too: an erasure cannot be undone.
+    #[must_use]
+    pub fn with_erasures_of(mut self, before: &Configuration) -> Self {
+        let mut erased = self.identity.erased_sessions().clone();
+        erased.extend(before.identity.erased_sessions());
+        self.identity = self.identity.with_erased_sessions(erased);
+        self
     }
 
     /// Returns whether changing to `other` changes numbers that were computed: whether a fold differs.
@@ -313,6 +341,22 @@ mod tests {
     }
 
     #[test]
+    fn retention_and_erased_sessions_are_stored_and_erasures_are_kept() {
+        let hash = "ab".repeat(32);
+        let text = format!("[sessions]\nretention = \"400d\"\nerased = [{hash:?}]\n");
+        let configuration = parse(&text).unwrap();
+        assert_eq!(configuration.to_toml(), text);
+        assert_eq!(configuration.summary(), "1 erased session, sessions are kept for 400 days");
+        let shorter = parse("[sessions]\nretention = \"90d\"\n").unwrap();
+        let kept = shorter.clone().with_erasures_of(&configuration);
+        assert_eq!(kept.identity.erased_sessions(), configuration.identity.erased_sessions());
+        assert_eq!(kept.identity.session_retention(), shorter.identity.session_retention());
+        for other in [&shorter, &Configuration::default(), &kept] {
+            assert!(!configuration.folds_like(other), "{}", other.to_toml());
+        }
+    }
+
+    #[test]
     fn the_stored_form_needs_no_file_and_holds_no_address() {
         let text = "bots = [\"CI\"]\nmailmap = \"m\"\n[aliases]\nold = \"ann\"\n[deploys]\nworkflows = [\"d.yml\"]\n\
                     [tasks]\nlabels_any = [\"help wanted\"]\nmax_attempts = 5\n\
@@ -345,6 +389,9 @@ mod tests {
             ("[tasks]\nmax_attempts = -1", "line 2: invalid value"),
             ("[[sessions.prices]]\nmodel = \"x\"\ninput = -1.0\noutput = 2.0", "invalid price -1"),
             ("[sessions.models]\n\"a\" = \"b\"", "no price"),
+            ("[sessions]\nretention = \"1 year\"", "invalid retention \"1 year\""),
+            ("[sessions]\nretention = 400", "line 2: invalid type"),
+            ("[sessions]\nerased = [\"my-session\"]", "`github-metrics erase session`"),
         ] {
             let message = parse(text).unwrap_err();
             assert!(message.contains(expected), "{text}: {message}");

@@ -1,7 +1,8 @@
 //! The rules for bots, aliases, excluded repositories, and where days begin.
 //!
 //! They are applied when a snapshot is folded and never when events are collected. A changed rule therefore
-//! reaches all of history, and can be undone.
+//! reaches all of history, and can be undone. Two rules are applied when rows are merged, and cannot be undone: how long
+//! rows of sessions are kept, and which sessions are erased.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +11,10 @@ use sha2::{Digest, Sha256};
 
 use crate::agent::agent_by_name;
 use crate::agent_price::PriceSettings;
+use crate::erased_sessions::ErasedSessions;
 use crate::mailmap::Mailmap;
 use crate::member::{BOT_SUFFIX, MemberKind};
+use crate::retention::Retention;
 use crate::time_zone::TimeZone;
 
 /// The configured bots, and the aliases that join several names into one member.
@@ -29,6 +32,9 @@ pub struct Identity {
     time_zone: TimeZone,
     /// What is added to the list prices of tokens.
     prices: PriceSettings,
+    /// How long rows of sessions are kept. `None` for ever.
+    session_retention: Option<Retention>,
+    erased_sessions: ErasedSessions,
 }
 
 /// Aliases that form a cycle. Holds the lower-cased name of one of them.
@@ -96,6 +102,28 @@ impl Identity {
     /// Returns what is added to the list prices of tokens.
     pub fn prices(&self) -> &PriceSettings {
         &self.prices
+    }
+
+    /// Returns these rules with a time for which rows of sessions are kept; `None` for ever.
+    #[must_use]
+    pub fn with_session_retention(self, session_retention: Option<Retention>) -> Self {
+        Identity { session_retention, ..self }
+    }
+
+    /// Returns how long rows of sessions are kept; `None` for ever.
+    pub fn session_retention(&self) -> Option<Retention> {
+        self.session_retention
+    }
+
+    /// Returns these rules with a list of erased sessions. It replaces any earlier one.
+    #[must_use]
+    pub fn with_erased_sessions(self, erased_sessions: ErasedSessions) -> Self {
+        Identity { erased_sessions, ..self }
+    }
+
+    /// Returns the erased sessions.
+    pub fn erased_sessions(&self) -> &ErasedSessions {
+        &self.erased_sessions
     }
 
     /// Returns the time zone that decides where days begin; UTC if none is configured.
@@ -226,6 +254,12 @@ impl Identity {
         }
         for (from, to) in self.prices.models() {
             hasher.update(format!("model {from} {to}\n"));
+        }
+        if let Some(retention) = self.session_retention {
+            hasher.update(format!("session retention {retention}\n"));
+        }
+        for hash in self.erased_sessions.hashes() {
+            hasher.update(format!("erased session {hash}\n"));
         }
         hex::encode(&hasher.finalize()[..8])
     }

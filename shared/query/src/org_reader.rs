@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use gam_model::{OrgRegistry, Range, Subject, TimeZone};
+use gam_model::{OrgRegistry, Range, Retention, Subject, TimeZone};
 use gam_store::keys::{CheckpointKey, EVENTS_TABLE, org_key, rollup_owner};
 use gam_store::{Checkpoint, EpochRules, Head, Logic, NameKind, OrgCheckpoint, RepoCoverage, RetiredEpoch};
 
@@ -263,6 +263,12 @@ impl<'a> OrgReader<'a> {
     /// Returns the current day in the organization's time zone.
     pub(crate) fn today(&self) -> NaiveDate {
         self.time_zone.day(self.ports.clock.now())
+    }
+
+    /// Returns the first day, UTC, whose sessions are kept; `None` if they are kept for ever.
+    pub(crate) fn sessions_kept_since(&self) -> Option<NaiveDate> {
+        let retention = Retention::new(self.rules()?.session_retention_days?)?;
+        Some(retention.first_kept_month(self.ports.clock.now()).first_day())
     }
 
     /// Returns the coverage of a subject. The store has an organization's first day before anything was

@@ -20,6 +20,10 @@ pub struct Logic {
     pub time_zone: String,
     /// The version of the time-zone database, such as `2026a`. Versions sort as text.
     pub time_zones: String,
+    /// How many days rows of sessions are kept after the end of their month. `None` for ever. [`Logic::identity`] covers
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_retention_days: Option<u32>,
 }
 
 impl Logic {
@@ -82,7 +86,14 @@ mod tests {
     fn rules_are_behind_if_any_part_is_smaller() {
         let logic = |version, revision, zones: &str| {
             let identity = format!("revision {revision}");
-            Logic { version, revision, identity, time_zone: "Asia/Tokyo".into(), time_zones: zones.into() }
+            Logic {
+                version,
+                revision,
+                identity,
+                time_zone: "Asia/Tokyo".into(),
+                time_zones: zones.into(),
+                session_retention_days: None,
+            }
         };
         let stored = logic(5, 2, "2026a");
         assert!(!stored.is_behind(&stored));

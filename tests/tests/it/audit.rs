@@ -37,7 +37,7 @@ fn get_with(address: &str, target: &str, token: &str) -> HttpResponse {
 }
 
 /// Returns the kinds of the rows of an export.
-fn exported(sandbox: &Sandbox, org: &str) -> Vec<String> {
+pub(crate) fn exported(sandbox: &Sandbox, org: &str) -> Vec<String> {
     let rows = sandbox.run(&["audit", "export", org, "--format", "json"]).expect_status(0).json();
     let rows = rows.as_array().expect("rows").clone();
     rows.iter().map(|row| row["kind"].as_str().expect("a kind").to_owned()).collect()

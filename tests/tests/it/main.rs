@@ -18,6 +18,7 @@ mod crash;
 mod damage;
 mod demo;
 mod env_file;
+mod erase;
 mod examples;
 mod facts;
 mod faults;

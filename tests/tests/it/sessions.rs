@@ -17,7 +17,7 @@ use crate::secrets::{parquet_text, store_text};
 const SECRET: &str = "hunter2-secret";
 
 /// Makes a checkout of the repository `site` and one of somebody else.
-fn make_checkouts(sandbox: &Sandbox, org: &str) -> (PathBuf, PathBuf) {
+pub(crate) fn make_checkouts(sandbox: &Sandbox, org: &str) -> (PathBuf, PathBuf) {
     let checkout = |name: &str, url: &str| {
         let root = sandbox.dir().join(name);
         fs::create_dir_all(root.join(".git")).expect("a directory");
@@ -31,7 +31,7 @@ fn make_checkouts(sandbox: &Sandbox, org: &str) -> (PathBuf, PathBuf) {
 }
 
 /// Returns a response, with a tool call and its result, and the prompt before it.
-fn turn(session: &str, number: u32, directory: &Path, day: &str) -> String {
+pub(crate) fn turn(session: &str, number: u32, directory: &Path, day: &str) -> String {
     let envelope = |record_type: &str, second: u32, fields: Value| {
         let mut record = json!({
             "type": record_type, "sessionId": session, "uuid": format!("{session}-{number}-{second}"),
@@ -63,7 +63,7 @@ fn turn(session: &str, number: u32, directory: &Path, day: &str) -> String {
 }
 
 /// Writes a log of Claude Code in the home directory.
-fn write_log(sandbox: &Sandbox, session: &str, text: &str) -> PathBuf {
+pub(crate) fn write_log(sandbox: &Sandbox, session: &str, text: &str) -> PathBuf {
     let directory = sandbox.dir().join(".claude/projects/-work");
     fs::create_dir_all(&directory).expect("a directory");
     let path = directory.join(format!("{session}.jsonl"));
@@ -72,7 +72,7 @@ fn write_log(sandbox: &Sandbox, session: &str, text: &str) -> PathBuf {
 }
 
 /// Returns the rows of the table `sessions`: the values of each as texts, by column.
-fn session_rows(sandbox: &Sandbox) -> Vec<BTreeMap<String, String>> {
+pub(crate) fn session_rows(sandbox: &Sandbox) -> Vec<BTreeMap<String, String>> {
     let lake = sandbox.lake_dir().join("sessions");
     let mut rows = Vec::new();
     for path in files(&lake) {

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use gam_lake::{ObjectStore, registry, sessions};
-use gam_model::{Clock as _, Month, SystemClock};
-use gam_sessions::LogFacts;
+use gam_lake::{ObjectStore, configuration, registry, sessions};
+use gam_model::{Clock as _, Identity, Month, SystemClock};
+use gam_sessions::{LogFact, LogFacts};
 use serde_json::json;
 
 use super::scan::find_logs;
@@ -117,8 +117,11 @@ pub(super) async fn run(session: &CliSession, args: &PruneArgs) -> anyhow::Resul
     let files = find_logs(&LogDirectories::of_settings(settings), &args.paths, None)?;
     let (candidates, mut pruning) = candidates(files, &ingested, SystemClock.now() - args.older_than);
     // The lake of a server cannot be seen.
-    let lake = ingested.pushed_to.is_none().then_some((&*objects, key.as_str()));
-    read_again(lake, candidates, &mut pruning).await?;
+    let lake = match ingested.pushed_to {
+        None => Some(SeenLake::open(&*objects, &key).await?),
+        Some(_) => None,
+    };
+    read_again(lake.as_ref(), candidates, &mut pruning).await?;
     let failed = if args.yes { delete(&mut pruning, args.archive.as_deref()) } else { Vec::new() };
     for failure in &failed {
         session.console.print_error(failure);
@@ -148,9 +151,32 @@ fn candidates(
     (candidates, pruning)
 }
 
+/// The lake that has the events of logs, and what it does not keep.
+struct SeenLake<'a> {
+    objects: &'a dyn ObjectStore,
+    /// The storage key of the organization.
+    org: &'a str,
+    identity: Identity,
+    now: DateTime<Utc>,
+}
+
+impl<'a> SeenLake<'a> {
+    async fn open(objects: &'a dyn ObjectStore, org: &'a str) -> anyhow::Result<Self> {
+        let identity = configuration::latest(objects, org).await?.configuration.identity;
+        Ok(SeenLake { objects, org, identity, now: SystemClock.now() })
+    }
+
+    /// Returns whether the lake is to be without the fact: it was erased, or its month is over.
+    fn is_without(&self, fact: &LogFact) -> bool {
+        let month = Month::of(fact.occurred_at.date_naive());
+        let is_over = self.identity.session_retention().is_some_and(|it| it.is_over(month, self.now));
+        is_over || self.identity.erased_sessions().contains(&fact.session)
+    }
+}
+
 /// Reads the files once more, and keeps those that are not understood completely, or of which the lake lacks an event.
 async fn read_again(
-    lake: Option<(&dyn ObjectStore, &str)>,
+    lake: Option<&SeenLake<'_>>,
     candidates: Vec<(LogFile, FileVersion)>,
     pruning: &mut Pruning,
 ) -> anyhow::Result<()> {
@@ -171,7 +197,7 @@ async fn read_again(
         let read = read.await?;
         let facts = read.iter().filter_map(|(_, facts)| facts.as_ref());
         let stored = match lake {
-            Some((objects, org)) => Some(stored_versions(objects, org, facts).await?),
+            Some(lake) => Some(stored_versions(lake, facts).await?),
             None => None,
         };
         for ((file, version), facts) in read {
@@ -197,20 +223,23 @@ fn why_kept(log: &LogFacts, stored: Option<&BTreeMap<String, i64>>) -> Option<Ke
 }
 
 /// Returns the versions of those facts that the lake has in the month of the fact, by id. A row that lies in the month
-/// before has a retracted one there.
+/// before has a retracted one there. A fact that the lake is to be without counts as stored: it will never be.
 async fn stored_versions<'a>(
-    objects: &dyn ObjectStore,
-    org: &str,
+    lake: &SeenLake<'_>,
     logs: impl Iterator<Item = &'a LogFacts>,
 ) -> anyhow::Result<BTreeMap<String, i64>> {
     let mut ids_by_month: BTreeMap<Month, BTreeSet<String>> = BTreeMap::new();
+    let mut stored: BTreeMap<String, i64> = BTreeMap::new();
     for fact in logs.flat_map(|log| &log.facts) {
+        if lake.is_without(fact) {
+            stored.insert(fact.id.to_string(), i64::MAX);
+            continue;
+        }
         let month = Month::of(fact.occurred_at.date_naive());
         ids_by_month.entry(month).or_default().insert(fact.id.to_string());
     }
-    let mut stored: BTreeMap<String, i64> = BTreeMap::new();
     for (month, ids) in ids_by_month {
-        for row in sessions::rows_by_id(objects, org, month, ids).await? {
+        for row in sessions::rows_by_id(lake.objects, lake.org, month, ids).await? {
             let version = stored.entry(row.id.to_string()).or_insert(row.version);
             *version = row.version.max(*version);
         }
@@ -322,8 +351,9 @@ fn print(session: &CliSession, args: &PruneArgs, pruning: &Pruning) -> anyhow::R
 
 #[cfg(test)]
 mod tests {
-    use gam_model::{CodingAgent, FieldText, SessionEventKind, SessionFacts};
-    use gam_sessions::{LogFact, ReadCounts};
+    use gam_lake::MemoryObjects;
+    use gam_model::{CodingAgent, ErasedSessions, FieldText, Retention, SessionEventKind, SessionFacts};
+    use gam_sessions::ReadCounts;
 
     use super::*;
 
@@ -352,6 +382,26 @@ mod tests {
         let dropped = ReadCounts { dropped_records: 1, ..counts.clone() };
         assert_eq!(why_kept(&log(&[("a", 3)], dropped), Some(&stored(3))), Some(Kept::Incomplete));
         assert_eq!(why_kept(&log(&[], counts), Some(&stored(3))), Some(Kept::Incomplete), "no facts at all");
+    }
+
+    #[tokio::test]
+    async fn a_log_of_what_the_lake_is_to_be_without_is_deleted() {
+        let counts = ReadCounts { records: 1, ..ReadCounts::default() };
+        let log = log(&[("a", 3)], counts);
+        let objects = MemoryObjects::new();
+        let why_kept = async |identity: Identity, now: &str| {
+            let lake = SeenLake { objects: &objects, org: "acme", identity, now: now.parse().unwrap() };
+            let stored = stored_versions(&lake, std::iter::once(&log)).await.unwrap();
+            super::why_kept(&log, Some(&stored))
+        };
+        let kept_for_a_month = || Identity::default().with_session_retention(Retention::new(30));
+        assert_eq!(why_kept(Identity::default(), "1970-03-03T00:00:00Z").await, Some(Kept::NotInLake));
+        assert_eq!(why_kept(kept_for_a_month(), "1970-03-01T00:00:00Z").await, Some(Kept::NotInLake));
+        assert_eq!(why_kept(kept_for_a_month(), "1970-03-03T00:00:00Z").await, None, "January is over");
+        let mut erased = ErasedSessions::default();
+        erased.insert(ErasedSessions::hash(&FieldText::new("s1")));
+        let erased = Identity::default().with_erased_sessions(erased);
+        assert_eq!(why_kept(erased, "1970-01-02T00:00:00Z").await, None);
     }
 
     #[test]

@@ -306,13 +306,17 @@ async fn query_series(
 
 /// Returns what is known: of how many of the active people there are sessions.
 fn coverage_text(answer: &AgentMetricsAnswer) -> String {
-    answer.coverage.as_ref().map_or_else(String::new, |coverage| {
+    let known = answer.coverage.as_ref().map(|coverage| {
         format!(
             "sessions of {} of {} people who were active on GitHub; of the others none is known",
             integer(coverage.active_members_with_sessions),
             integer(coverage.active_members)
         )
-    })
+    });
+    let deleted = answer.kept_since.filter(|first| answer.context.since < *first);
+    let deleted =
+        deleted.map(|first| format!("sessions before {first} (UTC) were deleted: nothing is known of them"));
+    known.into_iter().chain(deleted).collect::<Vec<_>>().join("\n")
 }
 
 fn quoted_model(model: &str) -> String {

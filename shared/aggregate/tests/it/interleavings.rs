@@ -35,7 +35,7 @@ enum WorkerEvent {
 }
 
 /// Makes each call wait for the scheduler.
-struct SchedulerGate {
+pub(crate) struct SchedulerGate {
     worker: usize,
     events: mpsc::UnboundedSender<WorkerEvent>,
     /// Held by the call that waits: a query makes several calls at once, and the scheduler knows one of each worker.
@@ -63,7 +63,7 @@ impl Gate for SchedulerGate {
     }
 }
 
-struct Workers {
+pub(crate) struct Workers {
     events: mpsc::UnboundedReceiver<WorkerEvent>,
     tasks: HashMap<usize, JoinHandle<()>>,
     waiting: HashMap<usize, oneshot::Sender<Option<ErrorKind>>>,
@@ -71,7 +71,7 @@ struct Workers {
 
 impl Workers {
     /// Starts one worker for each job.
-    fn start(jobs: Vec<Job>) -> Self {
+    pub(crate) fn start(jobs: Vec<Job>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let tasks = jobs.into_iter().enumerate().map(|(worker, job)| {
             let gate = SchedulerGate::new(worker, sender.clone());
@@ -86,7 +86,7 @@ impl Workers {
     }
 
     /// Waits until every live worker is at its gate. Returns `false` if no worker is left.
-    async fn wait_for_all(&mut self) -> bool {
+    pub(crate) async fn wait_for_all(&mut self) -> bool {
         while self.waiting.len() < self.tasks.len() {
             match self.events.recv().await {
                 Some(WorkerEvent::AtGate(worker, pass)) => {
@@ -101,13 +101,13 @@ impl Workers {
         !self.tasks.is_empty()
     }
 
-    fn pick(&self, rng: &mut Rng) -> usize {
+    pub(crate) fn pick(&self, rng: &mut Rng) -> usize {
         let mut workers: Vec<usize> = self.waiting.keys().copied().collect();
         workers.sort_unstable();
         workers[rng.usize(..workers.len())]
     }
 
-    async fn kill(&mut self, worker: usize) {
+    pub(crate) async fn kill(&mut self, worker: usize) {
         let task = self.tasks.remove(&worker).expect("a live worker");
         task.abort();
         // Wait for the end before the gate's sender is dropped: a live worker would continue with an
@@ -117,14 +117,14 @@ impl Workers {
     }
 
     /// Lets a worker pass. If it waits for an answer to a write, the answer may be lost.
-    fn let_pass(&mut self, worker: usize, lost: Option<ErrorKind>) {
+    pub(crate) fn let_pass(&mut self, worker: usize, lost: Option<ErrorKind>) {
         let pass = self.waiting.remove(&worker).expect("a waiting worker");
         pass.send(lost).expect("the worker waits");
     }
 }
 
 /// What a worker does, with its gate.
-type Job = Box<dyn FnOnce(Arc<SchedulerGate>) -> BoxFuture<'static, ()> + Send>;
+pub(crate) type Job = Box<dyn FnOnce(Arc<SchedulerGate>) -> BoxFuture<'static, ()> + Send>;
 
 /// Sets the identity and aggregates, twice, with a program of this version of the rules.
 fn aggregate_twice(data: &TestData, identity: Identity, logic_version: u32) -> Job {
@@ -233,7 +233,7 @@ async fn interleave(seed: u64, programs: Vec<(Identity, u32)>) {
     assert!(inbox.is_empty(), "the inbox is empty, seed {seed}");
 }
 
-fn seeds() -> u64 {
+pub(crate) fn seeds() -> u64 {
     option_env!("INTERLEAVINGS").map_or(40, |seeds| seeds.parse().expect("INTERLEAVINGS is a number"))
 }
 

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod definitions;
+mod deletions;
 mod dips;
 mod epochs;
 mod fan_out;

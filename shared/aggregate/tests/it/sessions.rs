@@ -21,11 +21,11 @@ use crate::support::{Ports, TestData, active_epoch};
 
 const ORG: &str = "acme";
 
-fn time(text: &str) -> DateTime<Utc> {
+pub(crate) fn time(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().to_utc()
 }
 
-fn response(id: &str, at: &str, output: i64) -> SessionEvent {
+pub(crate) fn response(id: &str, at: &str, output: i64) -> SessionEvent {
     SessionEvent {
         id: FieldText::new(id),
         version: output,
@@ -45,13 +45,13 @@ fn response(id: &str, at: &str, output: i64) -> SessionEvent {
 }
 
 /// Puts the events into the inbox, and aggregates. Returns how many rows changed.
-async fn merge(data: &TestData, events: &[SessionEvent]) -> usize {
+pub(crate) async fn merge(data: &TestData, events: &[SessionEvent]) -> usize {
     sessions::put(&*data.objects, ORG, events.to_vec()).await.unwrap();
     aggregate_sessions(&data.ports().await.aggregate, ORG).await.unwrap().changed_rows
 }
 
 /// Returns the live rows: month, id and output tokens.
-async fn live_rows(data: &TestData) -> Vec<(String, String, i64)> {
+pub(crate) async fn live_rows(data: &TestData) -> Vec<(String, String, i64)> {
     let (objects, mut rows) = (&*data.objects, Vec::new());
     for month in snapshot::months::<Sessions>(objects, ORG).await.unwrap() {
         let stored = snapshot::read::<Sessions>(objects, ORG, month).await.unwrap().unwrap();
@@ -111,24 +111,24 @@ fn spring() -> Range {
     range("2026-03-01", "2026-06-01")
 }
 
-fn metrics_request(subject: SubjectRef, bots: BotFilter) -> AgentMetricsRequest {
+pub(crate) fn metrics_request(subject: SubjectRef, bots: BotFilter) -> AgentMetricsRequest {
     AgentMetricsRequest { subject, range: spring(), bots, compare: false }
 }
 
 /// Returns the answer about sessions of the organization as JSON.
-async fn metrics_json(ports: &Ports) -> Value {
+pub(crate) async fn metrics_json(ports: &Ports) -> Value {
     let request = metrics_request(SubjectRef::Org, BotFilter::Auto);
     let answer = gam_query::agent_metrics(&ports.query, ORG, &request).await;
     serde_json::to_value(answer.unwrap()).unwrap()
 }
 
-async fn prs_json(ports: &Ports) -> Value {
+pub(crate) async fn prs_json(ports: &Ports) -> Value {
     let answer = gam_query::pr_classes(&ports.query, ORG, &SubjectRef::Org, spring(), BotFilter::Auto).await;
     serde_json::to_value(answer.unwrap()).unwrap()
 }
 
 /// Returns a merged pull request of the branch `fix`.
-fn merged(at: &str) -> EventBatch {
+pub(crate) fn merged(at: &str) -> EventBatch {
     let at = time(at);
     let event = Event {
         id: EventId::pr_merged(7, 1),
@@ -214,7 +214,7 @@ async fn every_filter_of_bots_has_its_own_numbers_and_the_same_coverage() {
     }
 }
 
-fn house_response(id: &str, at: &str) -> SessionEvent {
+pub(crate) fn house_response(id: &str, at: &str) -> SessionEvent {
     let mut event = response(id, at, 10);
     event.facts.model = Some(FieldText::new("house"));
     event.facts.branch = Some(FieldText::new("fix"));

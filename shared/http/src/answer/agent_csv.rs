@@ -14,12 +14,18 @@ use super::csv::{
 impl ToCsv for AgentMetricsAnswer {
     fn to_csv(&self) -> CsvTable {
         let (mut header, mut record) = context_cells(&self.context);
-        header.extend(texts(["active_members", "active_members_with_sessions", "unpriced_models"]));
+        header.extend(texts([
+            "active_members",
+            "active_members_with_sessions",
+            "unpriced_models",
+            "kept_since",
+        ]));
         header.extend(columns(AgentMetric::divided_by(None)));
         let coverage = self.coverage.as_ref();
         record.push(optional(coverage.map(|coverage| coverage.active_members)));
         record.push(optional(coverage.map(|coverage| coverage.active_members_with_sessions)));
         record.push(self.unpriced_models.join(" "));
+        record.push(optional(self.kept_since));
         record.extend(cells(&self.metrics));
         if let Some(previous) = &self.previous {
             header.extend(texts(["previous_since", "previous_until"]));

@@ -96,6 +96,9 @@ fn known(view: &View, board: &AgentsBoard) -> Markup {
         .collect();
     html! {
         p.note { (fill(words.agents_known, &[("a", &with), ("b", &all)])) }
+        @if let Some(first) = board.answer.metrics.kept_since.filter(|first| board.range.since() < *first) {
+            p.note { (fill(words.agents_kept, &[("d", &first.to_string())])) }
+        }
         @if !models.is_empty() {
             p.note { (fill(words.agents_unpriced, &[("x", &models.join(", "))])) }
         }

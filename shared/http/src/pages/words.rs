@@ -331,6 +331,7 @@ words! {
     agents: "Agents", "エージェント";
     agents_empty: "No session in this range. Sessions are known of people who ingest the logs of their coding agents:", "この期間のセッションはありません。コーディングエージェントのログを取り込んだ人のセッションだけが分かります:";
     agents_known: "Sessions are known of {a} of {b} people who were active on GitHub. Of the others, none is known: all numbers are lower bounds.", "GitHubで活動した{b}人のうち{a}人のセッションが分かっています。他の人については不明なため、数値はすべて下限です。";
+    agents_kept: "Sessions before {d} (UTC) were deleted, as the organization has configured. Nothing is known of them.", "組織の設定により、{d}（UTC）より前のセッションは削除されました。それらについては何も分かりません。";
     agents_unpriced: "No price is known of {x}. Their tokens are counted, and are not in the cost.", "{x}の価格は不明です。トークン数には含まれますが、費用には含まれません。";
     agents_no_model: "without a name", "名前なし";
     agents_use: "Use", "利用状況";

@@ -185,3 +185,25 @@ async fn invalid_snapshots_are_damage() {
         assert!(matches!(read_stamp::<Events>(&objects, "acme", march()).await, Err(Error::Damaged { .. })));
     }
 }
+
+#[tokio::test]
+async fn a_month_without_rows_keeps_its_stamp() {
+    let objects = MemoryObjects::new();
+    let (first, second) = (stamp(1), stamp(2).without_erased(3));
+    let rows = [encode(&sample(3)).unwrap()];
+    let etag = write::<Events>(&objects, "acme", march(), &rows, &first, None).await.unwrap().unwrap();
+    let empty = without_rows::<Events>(&second).unwrap();
+    assert_eq!((empty.row_count(), empty.batch_count()), (0, 0));
+    put(&objects, "acme", march(), &empty, &second, Some(&etag)).await.unwrap().unwrap();
+    assert_eq!(read_stamp::<Events>(&objects, "acme", march()).await.unwrap(), Some(second.clone()));
+    let file = fetch::<Events>(&objects, "acme", march()).await.unwrap().unwrap();
+    assert_eq!((file.stamp.clone(), file.rows.row_count()), (second.clone(), 0));
+
+    // It can be stamped again, and get rows again.
+    let third = Stamp { generation: 3, ..second };
+    restamp(&objects, "acme", march(), &file, &third).await.unwrap().unwrap();
+    let file = fetch::<Events>(&objects, "acme", march()).await.unwrap().unwrap();
+    assert_eq!(file.stamp, third);
+    let merged = merge::<Events>(Some(&file.rows), &Events::winners(sample(2)), &third).unwrap();
+    assert_eq!(merged.rows.unwrap().row_count(), 2);
+}

@@ -129,6 +129,9 @@ pub struct AgentMetricsAnswer {
     /// How much is known. `None` for a member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<AgentCoverage>,
+    /// The first day, UTC, whose sessions are kept: those before it were deleted. `None` if sessions are kept for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_since: Option<NaiveDate>,
     /// The models whose tokens have no price, in order.
     pub unpriced_models: Vec<String>,
     /// The values.

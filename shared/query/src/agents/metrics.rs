@@ -77,6 +77,7 @@ pub(super) fn metrics_of(
     AgentMetricsAnswer {
         metrics,
         coverage,
+        kept_since: org.sessions_kept_since(),
         unpriced_models: unpriced_models(sessions, range, bots),
         context: org.context(sessions.resolved.clone(), range, bots),
         previous: compare.then_some(previous),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use gam_model::metric::{Counter, DurationMetric};
 use gam_model::{Month, Range, Subject, SubjectKind};
 use gam_rollup::pr_classes::{PR_CLASS_RULES, PrClassTotals};
@@ -50,6 +51,10 @@ pub struct PrClassesAnswer {
     pub prs_with_sessions: u64,
     /// How many of the active people have sessions at all.
     pub coverage: AgentCoverage,
+    /// The first day, UTC, whose sessions are kept: of pull requests that were merged before, and for some weeks after,
+    /// sessions may be unknown because they were deleted. `None` if sessions are kept for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_since: Option<NaiveDate>,
     /// The classes: linked, probable, unknown.
     pub classes: Vec<PrClassAnswer>,
 }
@@ -127,6 +132,7 @@ pub(super) async fn classes_of(
         prs,
         prs_with_sessions: prs - unknown,
         coverage: coverage(days, sessions, range),
+        kept_since: org.sessions_kept_since(),
         classes: answers,
         context: org.context(sessions.resolved.clone(), range, bots),
     })

@@ -131,7 +131,8 @@ fn metrics_answer() -> Object {
         .build();
     let answer =
         with_context([("unpriced_models", models.into()), ("metrics", reference(schema_name::AGENT_VALUES))]);
-    let answer = with_optional(answer, [("coverage", reference(schema_name::AGENT_COVERAGE))]);
+    let optional = [("coverage", reference(schema_name::AGENT_COVERAGE)), ("kept_since", kept_since())];
+    let answer = with_optional(answer, optional);
     comparison::of_metrics(answer, schema_name::AGENT_PREVIOUS_METRICS, schema_name::AGENT_CHANGES)
 }
 
@@ -155,14 +156,27 @@ fn changes() -> Object {
     with_optional(object([]), fields)
 }
 
+/// Returns the field that says from which day on sessions are kept.
+fn kept_since() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+        .description(Some(
+            "The first day, UTC, whose sessions are kept; missing if they are kept for ever. Sessions of earlier days were \
+             deleted, so nothing is known of them",
+        ))
+        .into()
+}
+
 fn prs_answer() -> Object {
-    with_context([
+    let answer = with_context([
         ("rules", count("The version of the rules that decide the classes")),
         ("prs", count("Number of merged pull requests")),
         ("prs_with_sessions", count("Number of those of which a session is known: linked or probable")),
         ("coverage", reference(schema_name::AGENT_COVERAGE)),
         ("classes", array(schema_name::AGENT_PR_CLASS, "The classes: linked, probable, unknown").into()),
-    ])
+    ]);
+    with_optional(answer, [("kept_since", kept_since())])
 }
 
 fn pr_class() -> Object {

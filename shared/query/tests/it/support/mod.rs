@@ -61,7 +61,14 @@ pub(crate) fn range(since: &str, until: &str) -> Range {
 
 pub(crate) fn logic(revision: u32) -> Logic {
     let identity = format!("hash of revision {revision}");
-    Logic { version: 5, revision, identity, time_zone: "UTC".to_owned(), time_zones: "2026a".to_owned() }
+    Logic {
+        version: 5,
+        revision,
+        identity,
+        time_zone: "UTC".to_owned(),
+        time_zones: "2026a".to_owned(),
+        session_retention_days: None,
+    }
 }
 
 struct FixedClock(DateTime<Utc>);
