@@ -71,6 +71,14 @@ impl Texts {
         )
     }
 
+    /// Says that a message has more lines than its service takes.
+    pub(crate) fn more_lines(self, more: usize) -> String {
+        self.pick(
+            format!("and {more} more lines, which the page shows"),
+            format!("他{more}行はページにあります"),
+        )
+    }
+
     /// Says why notifications come late.
     pub(crate) fn held(self, since: DateTime<Utc>, why: &str) -> String {
         let since = since.format("%Y-%m-%d %H:%M UTC");

@@ -19,18 +19,11 @@ pub(super) fn request(
     values: Values<'_>,
     message: &RichMessage,
 ) -> Result<HttpPost, String> {
-    let mut description = String::new();
-    for line in &message.lines {
-        let text = markdown(line);
-        if description.chars().count() + text.chars().count() + 1 > MAX_DESCRIPTION_CHARS {
-            break;
-        }
-        description.push_str(&text);
-        description.push('\n');
-    }
+    let lines = message.lines_within(MAX_DESCRIPTION_CHARS, |line| markdown(line).chars().count() + 1);
+    let description: Vec<String> = lines.iter().map(markdown).collect();
     let embed = json!({
         "title": cut(&escape(&message.title), MAX_TITLE_CHARS),
-        "description": description.trim_end(),
+        "description": description.join("\n"),
         "color": colour(message.severity),
     });
     // Nobody is mentioned, whatever the texts say.

@@ -222,6 +222,9 @@ fn messages_stay_within_the_limits_of_each_service() {
         .map(|section| section["elements"][0]["text"].as_str().unwrap().chars().count())
         .sum();
     assert!(texts < 13_200, "{texts}");
+    assert_counts_the_others(slack["blocks"][1]["elements"].as_array().unwrap().iter().map(|section| {
+        (section["elements"][0]["text"].as_str().unwrap(), section["elements"][0]["url"].as_str())
+    }));
     assert!(slack["blocks"][0]["text"]["text"].as_str().unwrap().chars().count() <= 150);
     let discord =
         json(&discord::request(&channel("discord", "url = \"NOTIFY_A\""), Values(&urls), &message).unwrap());
@@ -231,8 +234,47 @@ fn messages_stay_within_the_limits_of_each_service() {
             && chars("description") <= 4_096
             && chars("title") + chars("description") <= 6_000
     );
+    let link = "https://m.example.com/orgs/acme/notifications";
+    let described = discord["embeds"][0]["description"].as_str().unwrap();
+    assert_counts_the_others(described.lines().map(
+        |line| match line.strip_suffix(&format!("](<{link}>)")) {
+            Some(text) => (text.trim_start_matches('['), Some(link)),
+            None => (line, None),
+        },
+    ));
     let line = channel("line", "token = \"NOTIFY_T\"\nto = \"NOTIFY_U\"");
     let line = json(&line::request(&line, Values(&urls), &message).unwrap());
     let units = line["messages"][0]["text"].as_str().unwrap().encode_utf16().count();
     assert!((1..=5_000).contains(&units), "{units}");
+    let text = line["messages"][0]["text"].as_str().unwrap();
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    let (url, lines) = lines.split_last().unwrap();
+    let last = lines.len() - 1;
+    assert_counts_the_others(lines.iter().enumerate().map(|(at, it)| (*it, (at == last).then_some(*url))));
+}
+
+/// The last line of a message of 100 lines says how many are left out, and links to the page. `lines` are texts and links.
+#[track_caller]
+fn assert_counts_the_others<'a>(lines: impl Iterator<Item = (&'a str, Option<&'a str>)>) {
+    let lines: Vec<_> = lines.collect();
+    let shown = lines.len() - 1;
+    assert!((1..100).contains(&shown), "{shown}");
+    let (text, link) = lines[shown];
+    assert_eq!(text, format!("他{}行はページにあります", 100 - shown));
+    assert_eq!(link, Some("https://m.example.com/orgs/acme/notifications"));
+}
+
+#[test]
+fn a_message_that_fits_leaves_nothing_out_and_no_heading_stands_alone() {
+    let mut message = digest(Language::English);
+    let texts = |message: &RichMessage, max| -> Vec<String> {
+        message.lines_within(max, |_| 1).into_iter().map(|line| line.text).collect()
+    };
+    let all: Vec<String> = message.lines.iter().map(|line| line.text.clone()).collect();
+    assert_eq!(texts(&message, 5), all);
+    let others = |count: usize| format!("and {count} more lines, which the page shows");
+    assert_eq!(texts(&message, 4), [all[0].clone(), all[1].clone(), all[2].clone(), others(2)]);
+    assert_eq!(texts(&message, 2), [others(5)], "a heading belongs to what follows");
+    message.lines.truncate(1);
+    assert_eq!(texts(&message, 1), ["acme"]);
 }
