@@ -1,5 +1,6 @@
 //! The HTTP API behind API Gateway, with the same router as `serve`. Three functions serve it: `api` reads, `gate` changes
-//! tasks and actions, and `log` shows the audit log. Each has a role that may do this, and no more.
+//! tasks and actions and knows the key of approvers' links, and `log` shows the audit log. Each has a role that may do this,
+//! and no more.
 
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use gam_access::{Principal, Role};
 use gam_aws::CachedSecret;
 use gam_http::{
     AccessControl, AllowedOrigins, HostPrincipal, Router, TokenError, TokenSource, guarded_router,
+    with_notifications,
 };
 use gam_store::NameStore;
 use lambda_http::request::RequestContext;
@@ -78,6 +80,11 @@ async fn load_router(routes: ServedRoutes) -> anyhow::Result<Router> {
     if routes == ServedRoutes::AuditLog {
         ports.log = Some(context.log_ports()?);
     }
+    if routes == ServedRoutes::Changing
+        && let Some(work) = &mut ports.work
+    {
+        work.links = context.approval_links().await?;
+    }
     let access = environment::required("ACCESS")?;
     let secret = match access.as_str() {
         // API Gateway has checked the signature.
@@ -95,7 +102,9 @@ async fn load_router(routes: ServedRoutes) -> anyhow::Result<Router> {
             .with_refusal_log(context.refusal_log()),
     };
     // API Gateway answers for CORS.
-    Ok(guarded_router(ports, access, AllowedOrigins::default()))
+    let router = guarded_router(ports, access, AllowedOrigins::default());
+    let has_page = routes == ServedRoutes::Reading && environment::optional("NOTIFICATIONS").is_some();
+    Ok(if has_page { with_notifications(router, context.notification_ports()) } else { router })
 }
 
 /// Opens connections during the cold start, so that no request waits for them.

@@ -43,6 +43,7 @@ pub use history::{SentMessage, list_messages};
 pub use message::{MessageLine, RichMessage};
 pub use notification::Notification;
 pub use notifier::{
-    ApprovalLinkSource, ChannelSecrets, FactSource, Notifier, NotifyOrg, NotifyPorts, SecretSource,
+    ApprovalLinkSource, ChannelSecrets, FactSource, NoSecret, Notifier, NotifyOrg, NotifyPorts, RunReport,
+    SecretSource,
 };
 pub use state::{ActiveCondition, ChannelStatus, channel_status};

@@ -53,14 +53,23 @@ impl NotifyOrg {
 /// The secrets of a channel, by the name in the configuration.
 pub type ChannelSecrets = BTreeMap<String, SecretString>;
 
-/// Where the secrets of channels are: variables, or a secret of the host.
+/// Why the secrets of a channel cannot be read. The text says which name, and contains no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSecret {
+    /// One of them is not set. A person must set it.
+    Missing(String),
+    /// Trying again may help.
+    Unavailable(String),
+}
+
+/// Where the secrets of channels are: variables, or secrets of the host.
 #[async_trait]
 pub trait SecretSource: Send + Sync {
     /// Returns the values that a channel names.
     ///
     /// # Errors
-    /// If one of them is not set. The message says which name, and contains no secret.
-    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, String>;
+    /// If one of them cannot be read.
+    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, NoSecret>;
 }
 
 /// Where organizations and what is the case for them come from.
@@ -104,6 +113,19 @@ pub struct NotifyPorts {
     pub secrets: Arc<dyn SecretSource>,
     /// What makes links to approvals. Without it, messages link to the page of actions.
     pub approval_links: Option<Arc<dyn ApprovalLinkSource>>,
+}
+
+/// What [`Notifier::run_once`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunReport {
+    /// Number of attempts to send.
+    pub attempts: usize,
+    /// Number of messages that services took.
+    pub sent: usize,
+    /// Number of channels whose circuit breaker is open now.
+    pub broken: usize,
+    /// Number of organizations of which something could not be read or saved. The log says why.
+    pub failed: usize,
 }
 
 /// Gathers what happened and sends it.
@@ -167,22 +189,36 @@ impl Notifier {
     }
 
     /// Gathers and sends once for all organizations: what a function that runs each minute does. Channels are sent to at
-    /// the same time. Returns the number of attempts to send.
+    /// the same time.
     ///
     /// # Errors
-    /// If the organizations cannot be read. What fails for one organization is logged, and does not stop others.
-    pub async fn run_once(&self) -> Result<usize> {
+    /// If the organizations cannot be read. What fails for one organization is logged and counted, and does not stop others.
+    pub async fn run_once(&self) -> Result<RunReport> {
         let orgs = self.orgs().await?;
-        let mut attempts = FuturesUnordered::new();
+        let (mut report, mut failed) = (RunReport::default(), HashSet::new());
+        let mut deliveries = FuturesUnordered::new();
         for org in &orgs {
-            self.gather_all(org, true).await;
-            attempts.extend(org.settings.channels.iter().map(|channel| self.deliver_logged(org, channel)));
+            if !self.gather_all(org, true).await {
+                failed.insert(org.key.as_str());
+            }
+            let channels = org.settings.channels.iter();
+            deliveries.extend(
+                channels.map(|channel| async move { (org, self.deliver_logged(org, channel).await) }),
+            );
         }
-        let mut sent = 0;
-        while let Some(report) = attempts.next().await {
-            sent += usize::from(report == DeliverReport::Attempted);
+        while let Some((org, delivered)) = deliveries.next().await {
+            match delivered {
+                Some(DeliverReport { has_attempted, is_sent, is_broken }) => {
+                    report.attempts += usize::from(has_attempted);
+                    report.sent += usize::from(is_sent);
+                    report.broken += usize::from(is_broken);
+                }
+                None => {
+                    failed.insert(org.key.as_str());
+                }
+            }
         }
-        Ok(sent)
+        Ok(RunReport { failed: failed.len(), ..report })
     }
 
     /// Gathers and sends until the future is dropped. A channel that does not answer delays no other.
@@ -227,31 +263,35 @@ impl Notifier {
         }
     }
 
-    /// Gathers until the log has no more rows. A failure is logged: the next call goes on.
-    async fn gather_all(&self, org: &NotifyOrg, wants_facts: bool) {
-        let mut facts = None;
+    /// Gathers until the log has no more rows. Returns whether nothing failed. A failure is logged: the next call goes on.
+    async fn gather_all(&self, org: &NotifyOrg, wants_facts: bool) -> bool {
+        let (mut facts, mut is_complete) = (None, true);
         if wants_facts {
             match self.ports.facts.facts(&org.key).await {
                 Ok(read) => facts = Some(read),
-                Err(error) => tracing::warn!(org = org.key, %error, "cannot look for conditions"),
+                Err(error) => {
+                    is_complete = false;
+                    tracing::warn!(org = org.key, %error, "cannot look for conditions");
+                }
             }
         }
         loop {
             match self.gather(org, facts.as_ref()).await {
                 Ok(report) if report.has_more => {}
-                Ok(_) => return,
+                Ok(_) => return is_complete,
                 Err(error) => {
                     tracing::warn!(org = org.key, %error, "cannot gather notifications");
-                    return;
+                    return false;
                 }
             }
         }
     }
 
-    async fn deliver_logged(&self, org: &NotifyOrg, channel: &ChannelSettings) -> DeliverReport {
-        self.deliver(org, channel).await.unwrap_or_else(|error| {
-            tracing::warn!(org = org.key, channel = channel.name, %error, "cannot send notifications");
-            DeliverReport::Nothing(None)
-        })
+    /// Sends the next message of a channel. `None` if that failed, which is logged.
+    async fn deliver_logged(&self, org: &NotifyOrg, channel: &ChannelSettings) -> Option<DeliverReport> {
+        let delivered = self.deliver(org, channel).await.inspect_err(
+            |error| tracing::warn!(org = org.key, channel = channel.name, %error, "cannot send notifications"),
+        );
+        delivered.ok()
     }
 }

@@ -1,12 +1,8 @@
 //! Notifications of the real program: what happens becomes a message in a channel.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gam_tests::channels::ChannelDouble;
 use gam_tests::github::{Double, generated};
 use gam_tests::http::send_request;
 use gam_tests::program::{Sandbox, run_to_end};
@@ -17,92 +13,6 @@ use crate::common::issues::store_tasks;
 use sha2::{Digest, Sha256};
 
 const ORG: &str = "octo-demo";
-/// How long to wait for a message.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A request that a channel got.
-#[derive(Debug, Clone)]
-struct Received {
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Received {
-    fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(header, _)| header == name);
-        found.map_or("", |(_, value)| value.as_str())
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("JSON")
-    }
-}
-
-/// A service that takes messages. It answers the statuses of a list, and 200 afterwards.
-struct ChannelDouble {
-    address: String,
-    received: Arc<Mutex<Vec<Received>>>,
-}
-
-impl ChannelDouble {
-    fn start(statuses: &[u16]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
-        let (kept, mut statuses) = (received.clone(), statuses.to_vec());
-        statuses.reverse();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { continue };
-                let Some(request) = read_request(&mut stream) else { continue };
-                let status = statuses.pop().unwrap_or(200);
-                kept.lock().expect("a lock").push(request);
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nretry-after: 0.2\r\nconnection: close\r\n\r\n"
-                );
-            }
-        });
-        ChannelDouble { address, received }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    /// Waits until this many requests have come, and returns all.
-    #[track_caller]
-    fn wait_for(&self, requests: usize) -> Vec<Received> {
-        let start = Instant::now();
-        loop {
-            let received = self.received.lock().expect("a lock").clone();
-            if received.len() >= requests {
-                return received;
-            }
-            assert!(start.elapsed() < LIMIT, "{} of {requests} messages came", received.len());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-fn read_request(stream: &mut std::net::TcpStream) -> Option<Received> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        headers.push((name.to_ascii_lowercase(), value.to_owned()));
-    }
-    let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Received { path, headers, body })
-}
 
 /// A second implementation of HMAC-SHA256 (RFC 2104).
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {

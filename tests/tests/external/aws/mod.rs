@@ -15,6 +15,7 @@ mod fan_out;
 mod faults;
 mod footprint;
 mod lint;
+mod notify;
 mod query;
 mod scenario;
 mod stack;
@@ -36,6 +37,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         faults::tests(),
         footprint::tests(),
         lint::tests(),
+        notify::tests(),
         query::tests(),
         webhooks::tests(),
     ];
