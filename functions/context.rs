@@ -11,13 +11,13 @@ use gam_aggregate::AggregatePorts;
 use gam_audit::{AuditPorts, SegmentLog};
 use gam_aws::{CachedSecret, DynamoStore, Queue, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
-use gam_http::{ApiPorts, LogPorts, NotificationPorts, WorkPorts};
+use gam_http::{ApiPorts, DigestCharts, LogPorts, NotificationPorts, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::CachedRegistry;
 use gam_lake::{ObjectStore, SplitLake};
 use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
 use gam_notify::{ApprovalLinkSource, NotifyPorts, SecretSource};
-use gam_notify_ports::{ActionLinks, LakeFacts, QueryDigests};
+use gam_notify_ports::{ActionLinks, LakeFacts, PngPictures, QueryDigests};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
 use gam_work::IssueReader;
@@ -155,6 +155,7 @@ impl LambdaContext {
             facts: Arc::new(self.notify_facts(audit.objects.clone())),
             log: Some(Arc::new(SegmentLog::new(audit))),
             digests: Some(Arc::new(QueryDigests::new(self.query_ports()))),
+            pictures: Some(Arc::new(PngPictures::new(Arc::new(DigestCharts::new(self.query_ports()))))),
             secrets,
             approval_links: links,
         })

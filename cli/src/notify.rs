@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use gam_aggregate::AggregateError;
 use gam_audit::{AuditPorts, SegmentLog};
 use gam_github::Client;
-use gam_http::NotificationPorts;
+use gam_http::{DigestCharts, NotificationPorts};
 use gam_model::ChannelSettings;
 use gam_model::notify::SecretName;
 use gam_notify::{
     ApprovalLinkSource, ChannelSecrets, NoSecret, Notifier, NotifyPorts, RateLimit, RunOutcome, SecretSource,
 };
-use gam_notify_ports::{ActionLinks, LakeFacts, NetTransport, QueryDigests};
+use gam_notify_ports::{ActionLinks, LakeFacts, NetTransport, PngPictures, QueryDigests};
 use gam_store::RecordStore;
 use secrecy::SecretString;
 
@@ -95,6 +95,7 @@ pub(crate) fn notifier(settings: &CliSettings, store: &OpenStore) -> anyhow::Res
         log: Some(Arc::new(log)),
         facts: Arc::new(facts(store, records.clone())),
         digests: Some(Arc::new(QueryDigests::new(store.query_ports()))),
+        pictures: Some(Arc::new(PngPictures::new(Arc::new(DigestCharts::new(store.query_ports()))))),
         secrets: Arc::new(EnvironmentSecrets),
         approval_links: links,
         records,

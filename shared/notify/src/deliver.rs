@@ -73,7 +73,7 @@ impl Notifier {
                 let approval_links = self.approval_links(channel, group).await;
                 group_message(group, &MessageView { org: &org.key, language, base_url, approval_links })
             }
-            MessageContent::Digest(digest) => self.digest_message(org, digest, language),
+            MessageContent::Digest(digest) => self.digest_for(org, channel, digest).await,
         };
         rich.id.clone_from(&message.id);
         rich.made_at = message.made_at;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::channel_state::PendingGroup;
 use crate::digest::DigestContent;
 use crate::notification::Notification;
+use crate::picture::Picture;
 use crate::plain_text::one_line;
 use crate::text::Texts;
 
@@ -51,6 +52,8 @@ pub struct RichMessage {
     pub link: Option<String>,
     /// The language of the texts.
     pub language: Language,
+    /// A picture, for channels that show one.
+    pub picture: Option<Picture>,
     /// The type and the data for programs.
     pub data: (&'static str, Value),
 }
@@ -144,6 +147,7 @@ pub(crate) fn group_message(group: &PendingGroup, view: &MessageView<'_>) -> Ric
         lines,
         link: view.url(&format!("/orgs/{}/notifications", view.org)),
         language: view.language,
+        picture: None,
         data: ("notifications", data),
     }
 }
@@ -180,6 +184,7 @@ pub(crate) fn digest_message(digest: &DigestContent, view: &MessageView<'_>) -> 
         lines,
         link: view.url(&format!("/orgs/{}?since={}&until={}", view.org, digest.since, digest.until)),
         language: view.language,
+        picture: None,
         data: ("digest", json!({ "org": view.org, "digest": digest })),
     }
 }
@@ -201,6 +206,7 @@ pub(crate) fn test_message(
         lines: vec![MessageLine::new(text, None)],
         link: None,
         language,
+        picture: None,
         data: ("test", json!({ "org": org, "channel": channel })),
     }
 }

@@ -14,13 +14,15 @@ use gam_model::{ChannelSettings, Clock, NotifySettings, TimeZone};
 use gam_store::RecordStore;
 use secrecy::SecretString;
 
-use crate::channels::{SendOutcome, Transport};
+use crate::channels::{SendOutcome, Transport, shows_pictures};
 use crate::condition::OrgFacts;
 use crate::deliver::DeliverReport;
 use crate::digest::{DigestContent, DigestRequest, DigestSource};
 use crate::error::Result;
 use crate::gather::DigestPlans;
 use crate::message::{MessageView, RichMessage, digest_message, test_message};
+use crate::picture::{Picture, PictureRequest, PictureSource};
+use crate::text::Texts;
 
 /// Pause between two looks for what happened.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -109,6 +111,8 @@ pub struct NotifyPorts {
     pub facts: Arc<dyn FactSource>,
     /// The numbers of digests. Without it, there are none.
     pub digests: Option<Arc<dyn DigestSource>>,
+    /// What makes pictures of digests. Without it, there are none.
+    pub pictures: Option<Arc<dyn PictureSource>>,
     /// The secrets of channels.
     pub secrets: Arc<dyn SecretSource>,
     /// What makes links to approvals. Without it, messages link to the page of actions.
@@ -175,10 +179,37 @@ impl Notifier {
         channel: &ChannelSettings,
         digest: &DigestContent,
     ) -> SendOutcome {
-        let language = org.language_of(channel);
-        let mut message = self.digest_message(org, digest, language);
+        let mut message = self.digest_for(org, channel, digest).await;
         message.id = gam_store::RecordCommitId::random().to_string();
         self.send(channel, &message).await
+    }
+
+    /// Returns what a digest says to a channel, with a picture if the channel shows one.
+    pub(crate) async fn digest_for(
+        &self,
+        org: &NotifyOrg,
+        channel: &ChannelSettings,
+        digest: &DigestContent,
+    ) -> RichMessage {
+        let language = org.language_of(channel);
+        let mut message = self.digest_message(org, digest, language);
+        if shows_pictures(channel.kind) {
+            message.picture = self.picture(org, digest, language).await;
+        }
+        message
+    }
+
+    /// Makes the picture of a digest. A digest whose picture cannot be made is sent without one.
+    async fn picture(&self, org: &NotifyOrg, digest: &DigestContent, language: Language) -> Option<Picture> {
+        let source = self.ports.pictures.as_ref()?;
+        let request = PictureRequest::of_digest(digest, &org.key, language)?;
+        match source.png(&request).await {
+            Ok(png) => Some(Picture { png, description: Texts(language).picture(&request) }),
+            Err(error) => {
+                tracing::warn!(org = org.key, digest = digest.name, %error, "a digest gets no picture");
+                None
+            }
+        }
     }
 
     /// Returns what a digest says.

@@ -8,6 +8,7 @@ use gam_model::notify::Language;
 
 use crate::digest::{DigestContent, DigestNote, DigestNumber, NoteRule};
 use crate::notification::Notification;
+use crate::picture::PictureRequest;
 
 /// The texts of a language.
 #[derive(Clone, Copy)]
@@ -99,6 +100,12 @@ impl Texts {
         let days =
             if last == digest.since { last.to_string() } else { format!("{} – {last}", digest.since) };
         self.pick(format!("Digest {}: {days}", digest.name), format!("ダイジェスト {}: {days}", digest.name))
+    }
+
+    /// Says what the picture of a digest shows.
+    pub(crate) fn picture(self, request: &PictureRequest) -> String {
+        let last = request.until.pred_opt().unwrap_or(request.until);
+        format!("{}: {} – {last}", self.metric(&request.metric), request.since)
     }
 
     /// The heading of the notes.

@@ -1,5 +1,7 @@
 //! Notifications of the real program: what happens becomes a message in a channel.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gam_tests::channels::ChannelDouble;
@@ -160,6 +162,73 @@ fn the_numbers_of_a_digest_are_those_of_the_api() {
             && sent.contains("https://m.example.com/orgs/octo-demo?since="),
         "{sent}"
     );
+}
+
+/// The chart of a digest is a file of a message in Discord, with texts in the language of the channel.
+#[test]
+fn a_digest_has_a_picture_where_the_channel_shows_one() {
+    let discord = ChannelDouble::start(&[]);
+    let sandbox = Sandbox::new().with_variable("NOTIFY_DISCORD", &discord.url("/x"));
+    sandbox.run(&["demo", "--no-serve", "--days", "60"]).expect_status(0);
+    let mut sizes = Vec::new();
+    for (at, language) in ["en", "ja"].into_iter().enumerate() {
+        let settings = format!(
+            "[[notify.channels]]\nname = \"team\"\ntype = \"discord\"\nlanguage = \"{language}\"\nurl = \"NOTIFY_DISCORD\"\n"
+        );
+        std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
+        sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
+        sandbox.run(&["notify", "digest", ORG, "--send", "team"]).expect_status(0);
+        let request = discord.wait_for(at + 1)[at].clone();
+        let boundary = request.header("content-type").split_once("boundary=").expect("a form").1.to_owned();
+        let png = part(&request.body, &boundary, "files[0]");
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{} bytes", png.len());
+        let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
+        assert_eq!((size(16), size(20)), (1_280, 474), "the width and the height of the picture");
+        let message: Value =
+            serde_json::from_slice(&part(&request.body, &boundary, "payload_json")).expect("JSON");
+        assert_eq!(message["embeds"][0]["image"]["url"], "attachment://chart.png", "{message}");
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("digest-{language}.png"));
+        std::fs::write(path, &png).expect("the picture is kept for people");
+        sizes.push(png.len());
+    }
+    assert!(sizes.iter().all(|size| (2_000..200_000).contains(size)) && sizes[0] != sizes[1], "{sizes:?}");
+}
+
+/// Returns the content of a part of a form.
+fn part(body: &[u8], boundary: &str, name: &str) -> Vec<u8> {
+    let find = |from: usize, text: &[u8]| {
+        let found = body[from..].windows(text.len()).position(|window| window == text);
+        from + found.unwrap_or_else(|| panic!("no {:?}", String::from_utf8_lossy(text)))
+    };
+    let start = find(find(0, format!("name=\"{name}\"").as_bytes()), b"\r\n\r\n") + 4;
+    body[start..find(start, format!("\r\n--{boundary}").as_bytes())].to_vec()
+}
+
+/// The font of pictures has every character that a chart draws. It is part of the program, so nothing else could draw it.
+#[test]
+fn the_font_of_pictures_has_the_characters_of_charts() {
+    const CHARACTERS: &str = include_str!("../../../shared/notify-ports/fonts/characters.txt");
+    let sandbox = Sandbox::new();
+    sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
+    let server = sandbox.serve();
+    let metrics = send_request(server.address(), "GET", "/api/v1/metrics", &[]).json();
+    let metrics = metrics["metrics"].as_array().expect("metrics").clone();
+    assert!(metrics.len() > 10, "{metrics:?}");
+    let mut drawn = 0;
+    for name in metrics.iter().map(|metric| metric["name"].as_str().expect("a name")) {
+        for query in ["lang=en", "lang=ja", "lang=ja&since=2020-01-01&until=2020-02-01"] {
+            let target = format!("/api/v1/orgs/{ORG}/charts/{name}.svg?{query}");
+            let svg = send_request(server.address(), "GET", &target, &[]);
+            assert_eq!(svg.status, 200, "{target}");
+            let svg = svg.text();
+            let texts = svg.split("<text").skip(1).filter_map(|text| text.split(['>', '<']).nth(1));
+            for character in texts.flat_map(str::chars).filter(|character| *character != '\n') {
+                assert!(CHARACTERS.contains(character), "{character:?} of {target}: see fonts/README.md");
+                drawn += 1;
+            }
+        }
+    }
+    assert!(drawn > 1_000, "{drawn}");
 }
 
 /// `/metrics` has every number that the alert rules and the dashboard use.

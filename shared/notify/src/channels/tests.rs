@@ -7,6 +7,7 @@ use crate::channel_state::{ChannelState, ChannelStep, MessageContent, PendingGro
 use crate::digest::{DigestContent, DigestNote, DigestNumber, NoteRule};
 use crate::message::{MessageView, digest_message, group_message};
 use crate::notification::Notification;
+use crate::picture::Picture;
 
 const ATTACK: &str = "<!channel> @everyone *bold* [x](http://evil) </script>\r\nBcc: a@b \u{202e}gnp";
 
@@ -90,6 +91,13 @@ fn digest(language: Language) -> RichMessage {
     message
 }
 
+/// A digest with a picture, whose bytes are no PNG.
+fn digest_with_picture(language: Language) -> RichMessage {
+    let picture =
+        Picture { png: b"PNG".to_vec(), description: "Commits: 2026-02-02 – 2026-03-01".to_owned() };
+    RichMessage { picture: Some(picture), ..digest(language) }
+}
+
 fn secrets(pairs: &[(&str, &str)]) -> ChannelSecrets {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into())).collect()
 }
@@ -132,6 +140,36 @@ fn messages_of_discord() {
     snapshot("discord_group_ja", &pretty(&request));
     let request = discord::request(&channel, Values(&secrets), &digest(Language::English)).unwrap();
     snapshot("discord_digest", &pretty(&request));
+    assert_eq!(request.content_type, "application/json");
+}
+
+#[test]
+fn a_picture_is_a_file_of_a_discord_message_and_of_a_mail() {
+    let secrets = secrets(&[
+        ("NOTIFY_A", "https://discord.com/api/webhooks/x"),
+        ("NOTIFY_S", "smtps://h"),
+        ("NOTIFY_F", "m@example.com"),
+        ("NOTIFY_R", "t@example.com"),
+        ("NOTIFY_T", "t"),
+    ]);
+    let message = digest_with_picture(Language::English);
+    let discord = channel("discord", "url = \"NOTIFY_A\"");
+    let request = discord::request(&discord, Values(&secrets), &message).unwrap();
+    let boundary = "message-0123456789abcdef0123456789abcdef";
+    assert_eq!(request.content_type, format!("multipart/form-data; boundary={boundary}"));
+    snapshot("discord_digest_picture", &String::from_utf8(request.body).unwrap().replace("\r\n", "\n"));
+
+    let mail = channel("email", "url = \"NOTIFY_S\"\nfrom = \"NOTIFY_F\"\nto = \"NOTIFY_R\"");
+    let mail = email::mail(&mail, Values(&secrets), &message).unwrap();
+    assert_eq!(mail.picture.as_deref(), Some(&b"PNG"[..]));
+    snapshot("mail_digest_picture", &mail.html.replace("><", ">\n<"));
+
+    // Slack and LINE show pictures by their address only.
+    assert!(!shows_pictures(ChannelKind::Slack) && !shows_pictures(ChannelKind::Line));
+    let slack = channel("slack", "url = \"NOTIFY_A\"");
+    let slack_request =
+        |message: &RichMessage| slack::request(&slack, Values(&secrets), message).unwrap().body;
+    assert_eq!(slack_request(&message), slack_request(&digest(Language::English)));
 }
 
 #[test]

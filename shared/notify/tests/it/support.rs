@@ -356,6 +356,7 @@ impl World {
             log: Some(self.log.clone()),
             facts: self.facts.clone(),
             digests: Some(self.digests.clone()),
+            pictures: None,
             secrets: Arc::new(TestSecrets),
             approval_links: None,
         };
