@@ -3,22 +3,24 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use gam_access::{LogReadings, RefusalLog, Tokens};
 use gam_aggregate::AggregatePorts;
 use gam_audit::{AuditPorts, SegmentLog};
-use gam_aws::{DynamoStore, Queue, S3Objects, SdkConfig};
+use gam_aws::{CachedSecret, DynamoStore, Queue, S3Objects, SdkConfig};
 use gam_collect::CollectPorts;
-use gam_http::{ApiPorts, LogPorts, WorkPorts};
-use gam_lake::SplitLake;
+use gam_http::{ApiPorts, DigestCharts, LogPorts, NotificationPorts, WorkPorts};
 use gam_lake::configuration::CachedConfigurations;
 use gam_lake::registry::CachedRegistry;
+use gam_lake::{ObjectStore, SplitLake};
 use gam_model::{Clock, Identity, OrgRegistry, SystemClock};
+use gam_notify::{ApprovalLinkSource, NotifyPorts, SecretSource};
+use gam_notify_ports::{ActionLinks, LakeFacts, PngPictures, QueryDigests};
 use gam_query::{IdentitySource, QueryPorts, RegistrySource};
 use gam_store::{Checkpoint, CheckpointKey, CheckpointStore, OrgCheckpoint};
-use gam_work::actions::{Actions, GitHubActions};
+use gam_work::actions::{Actions, ApprovalLinks, GitHubActions};
 use gam_work::tasks::Tasks;
 use gam_work::{IssueReader, PushedSessions};
 use gam_work_ports::{LakeActionSettings, LakeSessionInbox};
@@ -141,6 +143,54 @@ impl LambdaContext {
     pub fn pushed_sessions(&self) -> PushedSessions {
         let inbox = LakeSessionInbox::new(self.lake.clone());
         PushedSessions::new(self.store.clone(), Arc::new(inbox), self.clock.clone())
+    }
+
+    /// The ports of notifications. `secrets` has the secrets of channels.
+    ///
+    /// # Errors
+    /// As [`LambdaContext::audit_ports`] and [`LambdaContext::approval_links`].
+    pub async fn notify_ports(&self, secrets: Arc<dyn SecretSource>) -> anyhow::Result<NotifyPorts> {
+        let audit = self.audit_ports()?;
+        let links = self.approval_links().await?.map(|links| {
+            let source = ActionLinks::new(self.actions_with(None), self.tokens(), links);
+            Arc::new(source) as Arc<dyn ApprovalLinkSource>
+        });
+        Ok(NotifyPorts {
+            records: self.store.clone(),
+            clock: self.clock.clone(),
+            facts: Arc::new(self.notify_facts(audit.objects.clone())),
+            log: Some(Arc::new(SegmentLog::new(audit))),
+            digests: Some(Arc::new(QueryDigests::new(self.query_ports()))),
+            pictures: Some(Arc::new(PngPictures::new(Arc::new(DigestCharts::new(self.query_ports()))))),
+            secrets,
+            approval_links: links,
+        })
+    }
+
+    /// What the page of notifications reads. It looks at no audit log.
+    pub fn notification_ports(&self) -> NotificationPorts {
+        NotificationPorts {
+            facts: Arc::new(self.notify_facts(self.lake.clone())),
+            records: self.store.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    fn notify_facts(&self, objects: Arc<dyn ObjectStore>) -> LakeFacts {
+        let names_and_checkpoints = (self.store.clone() as _, self.store.clone() as _);
+        LakeFacts::new(objects, names_and_checkpoints, self.store.clone(), self.clock.clone())
+    }
+
+    /// Reads the key that signs links for approvers. `None` if the deployment has none.
+    ///
+    /// # Errors
+    /// If the key cannot be read or is too short, or `PUBLIC_URL` is missing. The text does not contain the key.
+    pub async fn approval_links(&self) -> anyhow::Result<Option<ApprovalLinks>> {
+        let Some(secret) = optional("LINK_KEY_SECRET") else { return Ok(None) };
+        let public_url = required("PUBLIC_URL")?;
+        let key = CachedSecret::new(&self.config, &secret).get().await?;
+        let links = ApprovalLinks::new(key.as_bytes(), &public_url);
+        links.map(Some).map_err(|why| anyhow!("the key of links in the secret {secret} {why}"))
     }
 
     /// The tasks of the store.

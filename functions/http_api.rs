@@ -1,6 +1,6 @@
 //! The HTTP API behind API Gateway, with the same router as `serve`. Four functions serve it: `api` reads, `gate` changes
-//! tasks and actions, `sessions` takes session events, and `log` shows the audit log. Each has a role that may do this, and
-//! no more.
+//! tasks and actions and knows the key of approvers' links, `sessions` takes session events, and `log` shows the audit log.
+//! Each has a role that may do this, and no more.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use gam_access::{Principal, Role};
 use gam_aws::CachedSecret;
 use gam_http::{
     AccessControl, AllowedOrigins, HostPrincipal, Router, TokenError, TokenSource, guarded_router,
-    with_pushed_sessions,
+    with_notifications, with_pushed_sessions,
 };
 use gam_store::NameStore;
 use lambda_http::request::RequestContext;
@@ -83,6 +83,11 @@ async fn load_router(routes: ServedRoutes) -> anyhow::Result<Router> {
     if routes == ServedRoutes::AuditLog {
         ports.log = Some(context.log_ports()?);
     }
+    if routes == ServedRoutes::Changing
+        && let Some(work) = &mut ports.work
+    {
+        work.links = context.approval_links().await?;
+    }
     let access = environment::required("ACCESS")?;
     let secret = match access.as_str() {
         // API Gateway has checked the signature.
@@ -103,6 +108,9 @@ async fn load_router(routes: ServedRoutes) -> anyhow::Result<Router> {
     let router = guarded_router(ports, access, AllowedOrigins::default());
     Ok(match routes {
         ServedRoutes::Sessions => with_pushed_sessions(router, context.pushed_sessions()),
+        ServedRoutes::Reading if environment::optional("NOTIFICATIONS").is_some() => {
+            with_notifications(router, context.notification_ports())
+        }
         ServedRoutes::Reading | ServedRoutes::Changing | ServedRoutes::AuditLog => router,
     })
 }

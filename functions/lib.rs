@@ -11,6 +11,7 @@
 //! This crate does not know how anything is collected, merged or counted.
 
 pub mod actions;
+pub mod channel_secrets;
 pub mod client_provider;
 pub mod collect_command;
 pub mod context;

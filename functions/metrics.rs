@@ -52,6 +52,10 @@ pub enum FunctionMetric {
     BreakersOpened,
     /// Number of rows of the audit log that were written to segments.
     AuditRowsWritten,
+    /// Number of messages that channels of notifications took.
+    MessagesSent,
+    /// Number of channels of notifications whose circuit breaker is open.
+    ChannelsBroken,
 }
 
 impl FunctionMetric {
@@ -156,6 +160,8 @@ mod tests {
             FunctionMetric::ActionsUnknown,
             FunctionMetric::BreakersOpened,
             FunctionMetric::AuditRowsWritten,
+            FunctionMetric::MessagesSent,
+            FunctionMetric::ChannelsBroken,
         ];
         let line =
             MetricLog::new("gam".to_owned()).line(DateTime::UNIX_EPOCH, &metrics.map(|metric| (metric, 1.0)));

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use gam_access::Tokens;
 use gam_aggregate::AggregateError;
 use gam_audit::{AuditPorts, SegmentLog};
 use gam_github::Client;
-use gam_http::NotificationPorts;
+use gam_http::{DigestCharts, NotificationPorts};
 use gam_model::ChannelSettings;
 use gam_model::notify::SecretName;
 use gam_notify::{
-    ApprovalLinkSource, ChannelSecrets, Notifier, NotifyPorts, RateLimit, RunOutcome, SecretSource,
+    ApprovalLinkSource, ChannelSecrets, NoSecret, Notifier, NotifyPorts, RateLimit, RunOutcome, SecretSource,
 };
-use gam_notify_ports::{LakeFacts, NetTransport, QueryDigests};
+use gam_notify_ports::{ActionLinks, LakeFacts, NetTransport, PngPictures, QueryDigests};
 use gam_store::RecordStore;
-use gam_work::actions::{ActionError, ActionId, Actions, ApprovalLinks};
 use secrecy::SecretString;
 
 use crate::error::{failure, one_line};
@@ -58,10 +56,10 @@ fn variable(name: &str) -> Option<String> {
 
 #[async_trait]
 impl SecretSource for EnvironmentSecrets {
-    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, String> {
+    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, NoSecret> {
         let mut secrets = ChannelSecrets::new();
         for name in channel.secret_names() {
-            secrets.insert(name.as_str().to_owned(), Self::value(name)?);
+            secrets.insert(name.as_str().to_owned(), Self::value(name).map_err(NoSecret::Missing)?);
         }
         Ok(secrets)
     }
@@ -79,32 +77,6 @@ pub(crate) fn page_ports(store: &OpenStore) -> NotificationPorts {
     NotificationPorts { facts: Arc::new(facts(store, records.clone())), records, clock }
 }
 
-/// Makes links for approvers of actions in a store.
-struct StoreLinks {
-    actions: Actions,
-    tokens: Tokens,
-    links: ApprovalLinks,
-}
-
-#[async_trait]
-impl ApprovalLinkSource for StoreLinks {
-    async fn link(&self, approver: &str, action_id: &str) -> Option<String> {
-        let id = ActionId::parse(action_id)?;
-        match self.actions.make_link(&NOTIFIER.into(), &id, (&self.tokens, approver)).await {
-            Ok(link) => Some(self.links.url(&link)),
-            Err(error @ (ActionError::Store(_) | ActionError::Tokens(_))) => {
-                tracing::warn!(%error, "cannot make the link of an approver, whose message gets none");
-                None
-            }
-            // The action may be decided by now, or be the approver's own, or the approver may have lost the token.
-            Err(_) => None,
-        }
-    }
-}
-
-/// Who makes links, in the audit log.
-const NOTIFIER: &str = "notify";
-
 /// Connects notifications to a store. `None` if the user may only read it.
 ///
 /// # Errors
@@ -115,7 +87,7 @@ pub(crate) fn notifier(settings: &CliSettings, store: &OpenStore) -> anyhow::Res
         None => return Ok(None),
     };
     let links = settings.approval_links()?.map(|links| {
-        let source = StoreLinks { actions: store.actions(), tokens: store.tokens(), links };
+        let source = ActionLinks::new(store.actions(), store.tokens(), links);
         Arc::new(source) as Arc<dyn ApprovalLinkSource>
     });
     let log = SegmentLog::new(AuditPorts { objects, records: records.clone(), clock: clock.clone() });
@@ -123,6 +95,7 @@ pub(crate) fn notifier(settings: &CliSettings, store: &OpenStore) -> anyhow::Res
         log: Some(Arc::new(log)),
         facts: Arc::new(facts(store, records.clone())),
         digests: Some(Arc::new(QueryDigests::new(store.query_ports()))),
+        pictures: Some(Arc::new(PngPictures::new(Arc::new(DigestCharts::new(store.query_ports()))))),
         secrets: Arc::new(EnvironmentSecrets),
         approval_links: links,
         records,
@@ -199,6 +172,7 @@ mod tests {
             "[[notify.channels]]\nname = \"ops\"\ntype = \"slack\"\nurl = \"NOTIFY_NEVER_SET_IN_TESTS\"\n";
         let configuration = gam_model::configuration::Configuration::parse_stored(text).unwrap();
         let error = EnvironmentSecrets.secrets(&configuration.notify.channels[0]).await.unwrap_err();
-        assert!(error.starts_with("NOTIFY_NEVER_SET_IN_TESTS is not set"), "{error}");
+        let NoSecret::Missing(why) = error else { panic!("{error:?}") };
+        assert!(why.starts_with("NOTIFY_NEVER_SET_IN_TESTS is not set"), "{why}");
     }
 }

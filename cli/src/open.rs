@@ -40,6 +40,8 @@ pub(crate) struct OpenStore {
     clock: Arc<dyn Clock>,
     /// The lake, opened for reading.
     lake: Arc<dyn ObjectStore>,
+    /// Whether it is a table of DynamoDB.
+    is_table: bool,
 }
 
 /// The rules for bots and aliases that the lake configures.
@@ -86,7 +88,8 @@ impl OpenStore {
             StoreLocation::Postgres(database) => postgres::open(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        Ok(OpenStore { ports, writer: None, is_writable: true, clock: Arc::new(SystemClock), lake })
+        let is_table = matches!(settings.store, StoreLocation::Dynamo(_));
+        Ok(OpenStore { ports, writer: None, is_writable: true, clock: Arc::new(SystemClock), lake, is_table })
     }
 
     /// Opens the store for reading, if it exists. Needs no permission to write.
@@ -103,8 +106,15 @@ impl OpenStore {
             StoreLocation::Postgres(database) => postgres::open_read_only(database).await?,
             StoreLocation::Dynamo(table) => aws::open_store(table).await?,
         };
-        let is_writable = matches!(settings.store, StoreLocation::Dynamo(_));
-        Ok(OpenStore { ports, writer: None, is_writable, clock: Arc::new(SystemClock), lake })
+        let is_table = matches!(settings.store, StoreLocation::Dynamo(_));
+        Ok(OpenStore {
+            ports,
+            writer: None,
+            is_writable: is_table,
+            clock: Arc::new(SystemClock),
+            lake,
+            is_table,
+        })
     }
 
     /// Opens the store, if it exists.
@@ -136,6 +146,11 @@ impl OpenStore {
             StoreLocation::Dynamo(_) => None,
         };
         Ok(store)
+    }
+
+    /// Returns whether the store is a table of DynamoDB, which functions on AWS may use, too.
+    pub(crate) fn is_table(&self) -> bool {
+        self.is_table
     }
 
     /// Returns the clock of all use cases.

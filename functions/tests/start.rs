@@ -15,6 +15,7 @@ fn a_missing_variable_stops_the_start_with_its_name() {
         (env!("CARGO_BIN_EXE_act"), "GITHUB_METRICS_LAKE"),
         (env!("CARGO_BIN_EXE_audit"), "GITHUB_METRICS_LAKE"),
         (env!("CARGO_BIN_EXE_log"), "GITHUB_METRICS_LAKE"),
+        (env!("CARGO_BIN_EXE_notify"), "GITHUB_METRICS_LAKE"),
     ];
     for (binary, variable) in binaries {
         let output = Command::new(binary).env_clear().output().expect("the binary starts");

@@ -126,15 +126,21 @@ pub(crate) struct ListedChannel {
     pub(crate) settings: ChannelSettings,
     /// Whether it works.
     pub(crate) status: ChannelStatus,
+    /// Whether another process may send, which has the secrets: a function on AWS.
+    may_send_elsewhere: bool,
 }
 
 impl ListedChannel {
-    /// Returns why the channel does not work here, or `None` if nothing is known to be wrong.
+    /// Returns why the channel does not work, or `None` if nothing is known to be wrong.
     pub(crate) fn problem(&self) -> Option<String> {
+        let broken = self.status.why.clone().filter(|_| self.status.is_broken);
+        // Whoever sends has the secrets, even if this process does not.
+        if self.may_send_elsewhere && (broken.is_some() || self.status.last_sent.is_some()) {
+            return broken;
+        }
         let missing =
             self.settings.secret_names().into_iter().find_map(|name| EnvironmentSecrets::value(name).err());
-        let broken = || self.status.why.clone().filter(|_| self.status.is_broken);
-        missing.or_else(broken)
+        missing.or(broken)
     }
 }
 
@@ -163,7 +169,13 @@ pub(crate) async fn channels(store: &OpenStore, org: Option<&str>) -> anyhow::Re
         }
         for settings in &org.settings.channels {
             let status = channel_status(&*ports.records, (&org.key, &settings.name), now).await?;
-            listed.push(ListedChannel { org: org.clone(), settings: settings.clone(), status });
+            let may_send_elsewhere = store.is_table();
+            listed.push(ListedChannel {
+                org: org.clone(),
+                settings: settings.clone(),
+                status,
+                may_send_elsewhere,
+            });
         }
     }
     Ok(listed)
@@ -182,7 +194,7 @@ async fn list(session: &CliSession, store: &OpenStore, org: Option<&str>) -> any
         );
     }
     let rows = listed.iter().map(|channel| {
-        let ListedChannel { org, settings, status } = channel;
+        let ListedChannel { org, settings, status, .. } = channel;
         let state = match channel.problem() {
             Some(why) => format!("broken: {why}"),
             None if status.paused_until.is_some() => "paused".to_owned(),
@@ -201,7 +213,7 @@ async fn list(session: &CliSession, store: &OpenStore, org: Option<&str>) -> any
 }
 
 fn as_json(channel: &ListedChannel) -> Value {
-    let ListedChannel { org, settings, status } = channel;
+    let ListedChannel { org, settings, status, .. } = channel;
     let secrets: Vec<&str> = settings.secret_names().into_iter().map(SecretName::as_str).collect();
     json!({
         "org": org.key,

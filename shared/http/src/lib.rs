@@ -43,6 +43,7 @@ pub use router::{
     ApiPorts, LogPorts, NotificationPorts, WorkPorts, guarded_router, router, with_notifications,
     with_pushed_sessions, with_service_metrics,
 };
+pub use routes::DigestCharts;
 pub use serve::{ServeLimits, serve};
 pub use service_metrics::{Gauge, ServiceMetrics};
 pub use webhook::{WebhookPorts, WebhookSecretSource, WebhookSecrets, webhook_router};

@@ -22,8 +22,8 @@ pub(crate) fn client() -> Result<reqwest::Client, String> {
 }
 
 pub(crate) async fn post(client: &reqwest::Client, request: HttpPost) -> Result<HttpAnswer, NoAnswer> {
-    let HttpPost { url, headers, body, .. } = request;
-    let mut builder = client.post(url).header("content-type", "application/json").body(body);
+    let HttpPost { url, headers, content_type, body, .. } = request;
+    let mut builder = client.post(url).header("content-type", content_type).body(body);
     for (name, value) in headers {
         builder = builder.header(name, value);
     }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use gam_notify::{Mail, SendOutcome, is_loopback};
-use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
+use gam_notify::{Mail, PICTURE_ID, SendOutcome, is_loopback};
+use lettre::message::header::ContentType;
+use lettre::message::{Attachment, Mailbox, Mailboxes, MultiPart, SinglePart};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use secrecy::ExposeSecret as _;
@@ -65,8 +66,16 @@ fn message(mail: Mail) -> Result<Message, String> {
     for receiver in to {
         builder = builder.to(receiver);
     }
-    let (text, page) = (SinglePart::plain(mail.text), SinglePart::html(mail.html));
-    let parts = MultiPart::alternative().singlepart(text).singlepart(page);
+    let parts = MultiPart::alternative().singlepart(SinglePart::plain(mail.text));
+    let page = SinglePart::html(mail.html);
+    let parts = match mail.picture {
+        Some(png) => {
+            let type_of_png = ContentType::parse("image/png").expect("it is a type");
+            let picture = Attachment::new_inline(PICTURE_ID.to_owned()).body(png, type_of_png);
+            parts.multipart(MultiPart::related().singlepart(page).singlepart(picture))
+        }
+        None => parts.singlepart(page),
+    };
     // The text of the error may repeat an address.
     builder.multipart(parts).map_err(|_| "the mail cannot be made of these addresses".to_owned())
 }
@@ -84,5 +93,37 @@ fn meaning(error: &SmtpError) -> SendOutcome {
         552 | 554 => SendOutcome::MessageRefused { why },
         500..=599 => SendOutcome::ChannelRefused { why },
         _ => SendOutcome::Failed { why, after: None },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_belongs_to_the_page_and_not_to_the_plain_text() {
+        let mail = |picture| Mail {
+            server: "smtps://h".into(),
+            from: "m@example.com".into(),
+            to: "t@example.com".into(),
+            address_names: ("NOTIFY_F".to_owned(), "NOTIFY_T".to_owned()),
+            subject: "Digest".to_owned(),
+            date: "2026-03-02T09:00:00Z".parse().unwrap(),
+            message_id: "0".repeat(32),
+            text: "numbers".to_owned(),
+            html: "<img src=\"cid:chart\">".to_owned(),
+            picture,
+        };
+        let formatted = |picture| String::from_utf8(message(mail(picture)).unwrap().formatted()).unwrap();
+        let with = formatted(Some(b"PNG".to_vec()));
+        let parts = ["multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png"];
+        let places: Vec<usize> = parts.iter().map(|part| with.find(part).expect(part)).collect();
+        assert!(places.is_sorted(), "{with}");
+        assert!(
+            with.contains("Content-ID: <chart>") && with.contains("Content-Disposition: inline"),
+            "{with}"
+        );
+        let without = formatted(None);
+        assert!(!without.contains("multipart/related") && !without.contains("image/png"), "{without}");
     }
 }

@@ -13,7 +13,7 @@ use crate::channels::{SendOutcome, send};
 use crate::error::{NotifyError, Result};
 use crate::history::SentMessage;
 use crate::message::{MessageView, RichMessage, group_message};
-use crate::notifier::{Notifier, NotifyOrg};
+use crate::notifier::{NoSecret, Notifier, NotifyOrg};
 use crate::state::{load_channel, put_channel};
 
 /// Who audit rows say changed a breaker.
@@ -21,13 +21,15 @@ const SERVICE: &str = "notify";
 /// How often a change is tried if others change the same records.
 const MAX_CONFLICTS: u32 = 10;
 
-/// What sending did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeliverReport {
-    /// Nothing waits, or until that time.
-    Nothing(Option<DateTime<Utc>>),
-    /// An attempt was made.
-    Attempted,
+/// What a look at a channel did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct DeliverReport {
+    /// Whether an attempt was made, or another process made one.
+    pub(crate) has_attempted: bool,
+    /// Whether the service took a message.
+    pub(crate) is_sent: bool,
+    /// Whether the breaker is open now.
+    pub(crate) is_broken: bool,
 }
 
 impl Notifier {
@@ -39,19 +41,22 @@ impl Notifier {
         let commit = RecordCommit::new(RecordCommitId::random());
         let id = commit.id().to_string();
         let message = match state.value.next_step(channel, org.zone(), now, &id) {
-            ChannelStep::Idle => return Ok(DeliverReport::Nothing(None)),
-            ChannelStep::Wait(until) => return Ok(DeliverReport::Nothing(Some(until))),
+            ChannelStep::Idle | ChannelStep::Wait(_) => {
+                let is_broken = state.value.breaker.is_open();
+                return Ok(DeliverReport { is_broken, ..DeliverReport::default() });
+            }
             ChannelStep::Send(message) => message,
         };
+        let attempted = DeliverReport { has_attempted: true, ..DeliverReport::default() };
         let commit = put_channel(commit, name, &state)?;
         // Another process sends it, or something was added meanwhile: the next call decides again.
         if commit_until_answered(&*self.ports.records, &commit, now).await? != CommitOutcome::Committed {
-            return Ok(DeliverReport::Attempted);
+            return Ok(attempted);
         }
         let rich = self.rich_message(org, channel, &message).await;
         let outcome = self.send(channel, &rich).await;
-        self.settle(org, channel, (&message, &rich), &outcome).await?;
-        Ok(DeliverReport::Attempted)
+        let is_broken = self.settle(org, channel, (&message, &rich), &outcome).await?;
+        Ok(DeliverReport { is_sent: outcome == SendOutcome::Sent, is_broken, ..attempted })
     }
 
     /// Returns what a message says, in the language of its channel.
@@ -68,7 +73,7 @@ impl Notifier {
                 let approval_links = self.approval_links(channel, group).await;
                 group_message(group, &MessageView { org: &org.key, language, base_url, approval_links })
             }
-            MessageContent::Digest(digest) => self.digest_message(org, digest, language),
+            MessageContent::Digest(digest) => self.digest_for(org, channel, digest).await,
         };
         rich.id.clone_from(&message.id);
         rich.made_at = message.made_at;
@@ -98,23 +103,26 @@ impl Notifier {
     pub(crate) async fn send(&self, channel: &ChannelSettings, message: &RichMessage) -> SendOutcome {
         match self.ports.secrets.secrets(channel).await {
             Ok(secrets) => send(&*self.transport, channel, &secrets, message, self.ports.clock.now()).await,
-            Err(why) => SendOutcome::ChannelRefused { why },
+            Err(NoSecret::Missing(why)) => SendOutcome::ChannelRefused { why },
+            Err(NoSecret::Unavailable(why)) => SendOutcome::failed(why),
         }
     }
 
-    /// Records how an attempt ended, with the change of the breaker and its audit row.
+    /// Records how an attempt ended, with the change of the breaker and its audit row. Returns whether the breaker is open.
     async fn settle(
         &self,
         org: &NotifyOrg,
         channel: &ChannelSettings,
         (message, rich): (&OutgoingMessage, &RichMessage),
         outcome: &SendOutcome,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let name = (org.key.as_str(), channel.name.as_str());
         for _ in 0..MAX_CONFLICTS {
             let now = self.ports.clock.now();
             let mut state = load_channel(&*self.ports.records, name, now).await?;
-            let Some(result) = state.value.finish(&message.id, outcome, now) else { return Ok(()) };
+            let Some(result) = state.value.finish(&message.id, outcome, now) else {
+                return Ok(state.value.breaker.is_open());
+            };
             let mut commit = RecordCommit::new(RecordCommitId::random());
             if result.ended.is_some() {
                 let refused = outcome.why().map(str::to_owned);
@@ -131,7 +139,7 @@ impl Notifier {
             commit = put_channel(commit, name, &state)?;
             if commit_until_answered(&*self.ports.records, &commit, now).await? == CommitOutcome::Committed {
                 self.log_outcome(org, channel, message, outcome);
-                return Ok(());
+                return Ok(state.value.breaker.is_open());
             }
         }
         Err(NotifyError::Contended { org: org.key.clone() })

@@ -28,13 +28,14 @@ mod history;
 mod message;
 mod notification;
 mod notifier;
+mod picture;
 mod plain_text;
 mod schedule;
 mod state;
 mod text;
 
 pub use channel_state::{ChannelState, PendingGroup};
-pub use channels::{HttpAnswer, HttpPost, Mail, NoAnswer, SendOutcome, Transport, is_loopback};
+pub use channels::{HttpAnswer, HttpPost, Mail, NoAnswer, PICTURE_ID, SendOutcome, Transport, is_loopback};
 pub use condition::{Condition, OrgFacts};
 pub use digest::{DigestContent, DigestNote, DigestNumber, DigestRequest, DigestSource, NoteRule};
 pub use error::{NotifyError, Result};
@@ -43,6 +44,8 @@ pub use history::{SentMessage, list_messages};
 pub use message::{MessageLine, RichMessage};
 pub use notification::Notification;
 pub use notifier::{
-    ApprovalLinkSource, ChannelSecrets, FactSource, Notifier, NotifyOrg, NotifyPorts, SecretSource,
+    ApprovalLinkSource, ChannelSecrets, FactSource, NoSecret, Notifier, NotifyOrg, NotifyPorts, RunReport,
+    SecretSource,
 };
+pub use picture::{ChartSource, Picture, PictureRequest, PictureSource};
 pub use state::{ActiveCondition, ChannelStatus, channel_status};

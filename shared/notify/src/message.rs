@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::channel_state::PendingGroup;
 use crate::digest::DigestContent;
 use crate::notification::Notification;
+use crate::picture::Picture;
 use crate::plain_text::one_line;
 use crate::text::Texts;
 
@@ -47,8 +48,37 @@ pub struct RichMessage {
     pub severity: Severity,
     /// The lines.
     pub lines: Vec<MessageLine>,
+    /// The page that shows all of it.
+    pub link: Option<String>,
+    /// The language of the texts.
+    pub language: Language,
+    /// A picture, for channels that show one.
+    pub picture: Option<Picture>,
     /// The type and the data for programs.
     pub data: (&'static str, Value),
+}
+
+impl RichMessage {
+    /// Returns the lines that fit into a message of a service, and then one that counts the others. `size` returns how much
+    /// of `max` a line takes.
+    pub(crate) fn lines_within(&self, max: usize, size: impl Fn(&MessageLine) -> usize) -> Vec<MessageLine> {
+        if self.lines.iter().map(&size).sum::<usize>() <= max {
+            return self.lines.clone();
+        }
+        let count_of_others =
+            |count| MessageLine::new(Texts(self.language).more_lines(count), self.link.clone());
+        let mut left = max.saturating_sub(size(&count_of_others(self.lines.len())));
+        let fits = self.lines.iter().take_while(|line| {
+            let rest = left.checked_sub(size(line));
+            left = rest.unwrap_or_default();
+            rest.is_some()
+        });
+        let mut lines: Vec<MessageLine> = fits.cloned().collect();
+        // A heading belongs to what follows.
+        while lines.pop_if(|line| line.is_heading).is_some() {}
+        lines.push(count_of_others(self.lines.len() - lines.len()));
+        lines
+    }
 }
 
 /// Who reads a message.
@@ -115,6 +145,9 @@ pub(crate) fn group_message(group: &PendingGroup, view: &MessageView<'_>) -> Ric
         title: one_line(&format!("[{}] {what}", view.org)),
         severity: group.severity(),
         lines,
+        link: view.url(&format!("/orgs/{}/notifications", view.org)),
+        language: view.language,
+        picture: None,
         data: ("notifications", data),
     }
 }
@@ -149,6 +182,9 @@ pub(crate) fn digest_message(digest: &DigestContent, view: &MessageView<'_>) -> 
         title: one_line(&format!("[{}] {}", view.org, texts.digest(digest))),
         severity: Severity::Info,
         lines,
+        link: view.url(&format!("/orgs/{}?since={}&until={}", view.org, digest.since, digest.until)),
+        language: view.language,
+        picture: None,
         data: ("digest", json!({ "org": view.org, "digest": digest })),
     }
 }
@@ -168,6 +204,9 @@ pub(crate) fn test_message(
         title: one_line(&format!("[{org}] {text}")),
         severity: Severity::Info,
         lines: vec![MessageLine::new(text, None)],
+        link: None,
+        language,
+        picture: None,
         data: ("test", json!({ "org": org, "channel": channel })),
     }
 }

@@ -14,13 +14,15 @@ use gam_model::{ChannelSettings, Clock, NotifySettings, TimeZone};
 use gam_store::RecordStore;
 use secrecy::SecretString;
 
-use crate::channels::{SendOutcome, Transport};
+use crate::channels::{SendOutcome, Transport, shows_pictures};
 use crate::condition::OrgFacts;
 use crate::deliver::DeliverReport;
 use crate::digest::{DigestContent, DigestRequest, DigestSource};
 use crate::error::Result;
 use crate::gather::DigestPlans;
 use crate::message::{MessageView, RichMessage, digest_message, test_message};
+use crate::picture::{Picture, PictureRequest, PictureSource};
+use crate::text::Texts;
 
 /// Pause between two looks for what happened.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -53,14 +55,23 @@ impl NotifyOrg {
 /// The secrets of a channel, by the name in the configuration.
 pub type ChannelSecrets = BTreeMap<String, SecretString>;
 
-/// Where the secrets of channels are: variables, or a secret of the host.
+/// Why the secrets of a channel cannot be read. The text says which name, and contains no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSecret {
+    /// One of them is not set. A person must set it.
+    Missing(String),
+    /// Trying again may help.
+    Unavailable(String),
+}
+
+/// Where the secrets of channels are: variables, or secrets of the host.
 #[async_trait]
 pub trait SecretSource: Send + Sync {
     /// Returns the values that a channel names.
     ///
     /// # Errors
-    /// If one of them is not set. The message says which name, and contains no secret.
-    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, String>;
+    /// If one of them cannot be read.
+    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, NoSecret>;
 }
 
 /// Where organizations and what is the case for them come from.
@@ -100,10 +111,25 @@ pub struct NotifyPorts {
     pub facts: Arc<dyn FactSource>,
     /// The numbers of digests. Without it, there are none.
     pub digests: Option<Arc<dyn DigestSource>>,
+    /// What makes pictures of digests. Without it, there are none.
+    pub pictures: Option<Arc<dyn PictureSource>>,
     /// The secrets of channels.
     pub secrets: Arc<dyn SecretSource>,
     /// What makes links to approvals. Without it, messages link to the page of actions.
     pub approval_links: Option<Arc<dyn ApprovalLinkSource>>,
+}
+
+/// What [`Notifier::run_once`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunReport {
+    /// Number of attempts to send.
+    pub attempts: usize,
+    /// Number of messages that services took.
+    pub sent: usize,
+    /// Number of channels whose circuit breaker is open now.
+    pub broken: usize,
+    /// Number of organizations of which something could not be read or saved. The log says why.
+    pub failed: usize,
 }
 
 /// Gathers what happened and sends it.
@@ -153,10 +179,37 @@ impl Notifier {
         channel: &ChannelSettings,
         digest: &DigestContent,
     ) -> SendOutcome {
-        let language = org.language_of(channel);
-        let mut message = self.digest_message(org, digest, language);
+        let mut message = self.digest_for(org, channel, digest).await;
         message.id = gam_store::RecordCommitId::random().to_string();
         self.send(channel, &message).await
+    }
+
+    /// Returns what a digest says to a channel, with a picture if the channel shows one.
+    pub(crate) async fn digest_for(
+        &self,
+        org: &NotifyOrg,
+        channel: &ChannelSettings,
+        digest: &DigestContent,
+    ) -> RichMessage {
+        let language = org.language_of(channel);
+        let mut message = self.digest_message(org, digest, language);
+        if shows_pictures(channel.kind) {
+            message.picture = self.picture(org, digest, language).await;
+        }
+        message
+    }
+
+    /// Makes the picture of a digest. A digest whose picture cannot be made is sent without one.
+    async fn picture(&self, org: &NotifyOrg, digest: &DigestContent, language: Language) -> Option<Picture> {
+        let source = self.ports.pictures.as_ref()?;
+        let request = PictureRequest::of_digest(digest, &org.key, language)?;
+        match source.png(&request).await {
+            Ok(png) => Some(Picture { png, description: Texts(language).picture(&request) }),
+            Err(error) => {
+                tracing::warn!(org = org.key, digest = digest.name, %error, "a digest gets no picture");
+                None
+            }
+        }
     }
 
     /// Returns what a digest says.
@@ -167,22 +220,36 @@ impl Notifier {
     }
 
     /// Gathers and sends once for all organizations: what a function that runs each minute does. Channels are sent to at
-    /// the same time. Returns the number of attempts to send.
+    /// the same time.
     ///
     /// # Errors
-    /// If the organizations cannot be read. What fails for one organization is logged, and does not stop others.
-    pub async fn run_once(&self) -> Result<usize> {
+    /// If the organizations cannot be read. What fails for one organization is logged and counted, and does not stop others.
+    pub async fn run_once(&self) -> Result<RunReport> {
         let orgs = self.orgs().await?;
-        let mut attempts = FuturesUnordered::new();
+        let (mut report, mut failed) = (RunReport::default(), HashSet::new());
+        let mut deliveries = FuturesUnordered::new();
         for org in &orgs {
-            self.gather_all(org, true).await;
-            attempts.extend(org.settings.channels.iter().map(|channel| self.deliver_logged(org, channel)));
+            if !self.gather_all(org, true).await {
+                failed.insert(org.key.as_str());
+            }
+            let channels = org.settings.channels.iter();
+            deliveries.extend(
+                channels.map(|channel| async move { (org, self.deliver_logged(org, channel).await) }),
+            );
         }
-        let mut sent = 0;
-        while let Some(report) = attempts.next().await {
-            sent += usize::from(report == DeliverReport::Attempted);
+        while let Some((org, delivered)) = deliveries.next().await {
+            match delivered {
+                Some(DeliverReport { has_attempted, is_sent, is_broken }) => {
+                    report.attempts += usize::from(has_attempted);
+                    report.sent += usize::from(is_sent);
+                    report.broken += usize::from(is_broken);
+                }
+                None => {
+                    failed.insert(org.key.as_str());
+                }
+            }
         }
-        Ok(sent)
+        Ok(RunReport { failed: failed.len(), ..report })
     }
 
     /// Gathers and sends until the future is dropped. A channel that does not answer delays no other.
@@ -227,31 +294,35 @@ impl Notifier {
         }
     }
 
-    /// Gathers until the log has no more rows. A failure is logged: the next call goes on.
-    async fn gather_all(&self, org: &NotifyOrg, wants_facts: bool) {
-        let mut facts = None;
+    /// Gathers until the log has no more rows. Returns whether nothing failed. A failure is logged: the next call goes on.
+    async fn gather_all(&self, org: &NotifyOrg, wants_facts: bool) -> bool {
+        let (mut facts, mut is_complete) = (None, true);
         if wants_facts {
             match self.ports.facts.facts(&org.key).await {
                 Ok(read) => facts = Some(read),
-                Err(error) => tracing::warn!(org = org.key, %error, "cannot look for conditions"),
+                Err(error) => {
+                    is_complete = false;
+                    tracing::warn!(org = org.key, %error, "cannot look for conditions");
+                }
             }
         }
         loop {
             match self.gather(org, facts.as_ref()).await {
                 Ok(report) if report.has_more => {}
-                Ok(_) => return,
+                Ok(_) => return is_complete,
                 Err(error) => {
                     tracing::warn!(org = org.key, %error, "cannot gather notifications");
-                    return;
+                    return false;
                 }
             }
         }
     }
 
-    async fn deliver_logged(&self, org: &NotifyOrg, channel: &ChannelSettings) -> DeliverReport {
-        self.deliver(org, channel).await.unwrap_or_else(|error| {
-            tracing::warn!(org = org.key, channel = channel.name, %error, "cannot send notifications");
-            DeliverReport::Nothing(None)
-        })
+    /// Sends the next message of a channel. `None` if that failed, which is logged.
+    async fn deliver_logged(&self, org: &NotifyOrg, channel: &ChannelSettings) -> Option<DeliverReport> {
+        let delivered = self.deliver(org, channel).await.inspect_err(
+            |error| tracing::warn!(org = org.key, channel = channel.name, %error, "cannot send notifications"),
+        );
+        delivered.ok()
     }
 }

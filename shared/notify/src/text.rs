@@ -8,6 +8,7 @@ use gam_model::notify::Language;
 
 use crate::digest::{DigestContent, DigestNote, DigestNumber, NoteRule};
 use crate::notification::Notification;
+use crate::picture::PictureRequest;
 
 /// The texts of a language.
 #[derive(Clone, Copy)]
@@ -71,6 +72,14 @@ impl Texts {
         )
     }
 
+    /// Says that a message has more lines than its service takes.
+    pub(crate) fn more_lines(self, more: usize) -> String {
+        self.pick(
+            format!("and {more} more lines, which the page shows"),
+            format!("他{more}行はページにあります"),
+        )
+    }
+
     /// Says why notifications come late.
     pub(crate) fn held(self, since: DateTime<Utc>, why: &str) -> String {
         let since = since.format("%Y-%m-%d %H:%M UTC");
@@ -91,6 +100,12 @@ impl Texts {
         let days =
             if last == digest.since { last.to_string() } else { format!("{} – {last}", digest.since) };
         self.pick(format!("Digest {}: {days}", digest.name), format!("ダイジェスト {}: {days}", digest.name))
+    }
+
+    /// Says what the picture of a digest shows.
+    pub(crate) fn picture(self, request: &PictureRequest) -> String {
+        let last = request.until.pred_opt().unwrap_or(request.until);
+        format!("{}: {} – {last}", self.metric(&request.metric), request.since)
     }
 
     /// The heading of the notes.

@@ -24,7 +24,20 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("gam-work", &["gam-access", "gam-store", "gam-model"]),
     // It reads the audit log through a port of access, and numbers through one of its own.
     ("gam-notify", &["gam-access", "gam-store", "gam-model"]),
-    ("gam-notify-ports", &["gam-audit", "gam-lake", "gam-notify", "gam-query", "gam-store", "gam-model"]),
+    // It makes links for approvers of actions.
+    (
+        "gam-notify-ports",
+        &[
+            "gam-access",
+            "gam-audit",
+            "gam-lake",
+            "gam-notify",
+            "gam-query",
+            "gam-work",
+            "gam-store",
+            "gam-model",
+        ],
+    ),
     // Adapters of the use case's ports that several hosts need.
     ("gam-work-ports", &["gam-collect", "gam-github", "gam-lake", "gam-work", "gam-store", "gam-model"]),
     // The types of queries and answers are part of the model.

@@ -1,12 +1,10 @@
 //! Notifications of the real program: what happens becomes a message in a channel.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gam_tests::channels::ChannelDouble;
 use gam_tests::github::{Double, generated};
 use gam_tests::http::send_request;
 use gam_tests::program::{Sandbox, run_to_end};
@@ -17,92 +15,6 @@ use crate::common::issues::store_tasks;
 use sha2::{Digest, Sha256};
 
 const ORG: &str = "octo-demo";
-/// How long to wait for a message.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A request that a channel got.
-#[derive(Debug, Clone)]
-struct Received {
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Received {
-    fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(header, _)| header == name);
-        found.map_or("", |(_, value)| value.as_str())
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("JSON")
-    }
-}
-
-/// A service that takes messages. It answers the statuses of a list, and 200 afterwards.
-struct ChannelDouble {
-    address: String,
-    received: Arc<Mutex<Vec<Received>>>,
-}
-
-impl ChannelDouble {
-    fn start(statuses: &[u16]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
-        let (kept, mut statuses) = (received.clone(), statuses.to_vec());
-        statuses.reverse();
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { continue };
-                let Some(request) = read_request(&mut stream) else { continue };
-                let status = statuses.pop().unwrap_or(200);
-                kept.lock().expect("a lock").push(request);
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nretry-after: 0.2\r\nconnection: close\r\n\r\n"
-                );
-            }
-        });
-        ChannelDouble { address, received }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    /// Waits until this many requests have come, and returns all.
-    #[track_caller]
-    fn wait_for(&self, requests: usize) -> Vec<Received> {
-        let start = Instant::now();
-        loop {
-            let received = self.received.lock().expect("a lock").clone();
-            if received.len() >= requests {
-                return received;
-            }
-            assert!(start.elapsed() < LIMIT, "{} of {requests} messages came", received.len());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-fn read_request(stream: &mut std::net::TcpStream) -> Option<Received> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
-    let mut headers = Vec::new();
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
-        headers.push((name.to_ascii_lowercase(), value.to_owned()));
-    }
-    let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Received { path, headers, body })
-}
 
 /// A second implementation of HMAC-SHA256 (RFC 2104).
 fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
@@ -250,6 +162,73 @@ fn the_numbers_of_a_digest_are_those_of_the_api() {
             && sent.contains("https://m.example.com/orgs/octo-demo?since="),
         "{sent}"
     );
+}
+
+/// The chart of a digest is a file of a message in Discord, with texts in the language of the channel.
+#[test]
+fn a_digest_has_a_picture_where_the_channel_shows_one() {
+    let discord = ChannelDouble::start(&[]);
+    let sandbox = Sandbox::new().with_variable("NOTIFY_DISCORD", &discord.url("/x"));
+    sandbox.run(&["demo", "--no-serve", "--days", "60"]).expect_status(0);
+    let mut sizes = Vec::new();
+    for (at, language) in ["en", "ja"].into_iter().enumerate() {
+        let settings = format!(
+            "[[notify.channels]]\nname = \"team\"\ntype = \"discord\"\nlanguage = \"{language}\"\nurl = \"NOTIFY_DISCORD\"\n"
+        );
+        std::fs::write(sandbox.dir().join("notify.toml"), settings).expect("a file");
+        sandbox.run(&["config", "set", "notify.toml", ORG]).expect_status(0);
+        sandbox.run(&["notify", "digest", ORG, "--send", "team"]).expect_status(0);
+        let request = discord.wait_for(at + 1)[at].clone();
+        let boundary = request.header("content-type").split_once("boundary=").expect("a form").1.to_owned();
+        let png = part(&request.body, &boundary, "files[0]");
+        assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"), "{} bytes", png.len());
+        let size = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().expect("four bytes"));
+        assert_eq!((size(16), size(20)), (1_280, 474), "the width and the height of the picture");
+        let message: Value =
+            serde_json::from_slice(&part(&request.body, &boundary, "payload_json")).expect("JSON");
+        assert_eq!(message["embeds"][0]["image"]["url"], "attachment://chart.png", "{message}");
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("digest-{language}.png"));
+        std::fs::write(path, &png).expect("the picture is kept for people");
+        sizes.push(png.len());
+    }
+    assert!(sizes.iter().all(|size| (2_000..200_000).contains(size)) && sizes[0] != sizes[1], "{sizes:?}");
+}
+
+/// Returns the content of a part of a form.
+fn part(body: &[u8], boundary: &str, name: &str) -> Vec<u8> {
+    let find = |from: usize, text: &[u8]| {
+        let found = body[from..].windows(text.len()).position(|window| window == text);
+        from + found.unwrap_or_else(|| panic!("no {:?}", String::from_utf8_lossy(text)))
+    };
+    let start = find(find(0, format!("name=\"{name}\"").as_bytes()), b"\r\n\r\n") + 4;
+    body[start..find(start, format!("\r\n--{boundary}").as_bytes())].to_vec()
+}
+
+/// The font of pictures has every character that a chart draws. It is part of the program, so nothing else could draw it.
+#[test]
+fn the_font_of_pictures_has_the_characters_of_charts() {
+    const CHARACTERS: &str = include_str!("../../../shared/notify-ports/fonts/characters.txt");
+    let sandbox = Sandbox::new();
+    sandbox.run(&["demo", "--no-serve", "--days", "3"]).expect_status(0);
+    let server = sandbox.serve();
+    let metrics = send_request(server.address(), "GET", "/api/v1/metrics", &[]).json();
+    let metrics = metrics["metrics"].as_array().expect("metrics").clone();
+    assert!(metrics.len() > 10, "{metrics:?}");
+    let mut drawn = 0;
+    for name in metrics.iter().map(|metric| metric["name"].as_str().expect("a name")) {
+        for query in ["lang=en", "lang=ja", "lang=ja&since=2020-01-01&until=2020-02-01"] {
+            let target = format!("/api/v1/orgs/{ORG}/charts/{name}.svg?{query}");
+            let svg = send_request(server.address(), "GET", &target, &[]);
+            assert_eq!(svg.status, 200, "{target}");
+            let svg = svg.text();
+            let texts = svg.split("<text").skip(1).filter_map(|text| text.split(['>', '<']).nth(1));
+            for character in texts.flat_map(str::chars).filter(|character| *character != '\n') {
+                assert!(CHARACTERS.contains(character), "{character:?} of {target}: see fonts/README.md");
+                drawn += 1;
+            }
+        }
+    }
+    assert!(drawn > 1_000, "{drawn}");
 }
 
 /// `/metrics` has every number that the alert rules and the dashboard use.

@@ -22,6 +22,7 @@ use gam_query::QueryPorts;
 use crate::openapi::Operation;
 use crate::pages;
 
+pub use orgs::charts::DigestCharts;
 pub(crate) use orgs::export::ExportPermits;
 
 /// The method of a route.

@@ -11,6 +11,8 @@ use crate::plain_text::{cut, without_mentions};
 const MAX_TITLE_CHARS: usize = 256;
 /// The longest description of an embed, in characters.
 const MAX_DESCRIPTION_CHARS: usize = 4_096;
+/// The name of the file with the picture.
+const PICTURE_FILE: &str = "chart.png";
 /// The longest line before escaping, in characters.
 const MAX_LINE_CHARS: usize = 400;
 
@@ -19,24 +21,24 @@ pub(super) fn request(
     values: Values<'_>,
     message: &RichMessage,
 ) -> Result<HttpPost, String> {
-    let mut description = String::new();
-    for line in &message.lines {
-        let text = markdown(line);
-        if description.chars().count() + text.chars().count() + 1 > MAX_DESCRIPTION_CHARS {
-            break;
-        }
-        description.push_str(&text);
-        description.push('\n');
-    }
-    let embed = json!({
+    let lines = message.lines_within(MAX_DESCRIPTION_CHARS, |line| markdown(line).chars().count() + 1);
+    let description: Vec<String> = lines.iter().map(markdown).collect();
+    let mut embed = json!({
         "title": cut(&escape(&message.title), MAX_TITLE_CHARS),
-        "description": description.trim_end(),
+        "description": description.join("\n"),
         "color": colour(message.severity),
     });
-    // Nobody is mentioned, whatever the texts say.
-    let body = json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } });
     let url = values.get(channel.url.as_ref())?;
-    HttpPost::json("Discord", url, &body)
+    // Nobody is mentioned, whatever the texts say.
+    let nobody = json!({ "parse": [] });
+    let Some(picture) = &message.picture else {
+        return HttpPost::json("Discord", url, &json!({ "embeds": [embed], "allowed_mentions": nobody }));
+    };
+    embed["image"] = json!({ "url": format!("attachment://{PICTURE_FILE}") });
+    let attachment = json!({ "id": 0, "filename": PICTURE_FILE, "description": picture.description });
+    let body = json!({ "embeds": [embed], "attachments": [attachment], "allowed_mentions": nobody });
+    let request = HttpPost::json("Discord", url, &body)?;
+    Ok(request.with_png("payload_json", PICTURE_FILE, &picture.png, &format!("message-{}", message.id)))
 }
 
 fn markdown(line: &MessageLine) -> String {

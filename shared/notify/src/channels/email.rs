@@ -14,6 +14,11 @@ use crate::plain_text::cut;
 /// The longest subject, in characters.
 const MAX_SUBJECT_CHARS: usize = 200;
 
+/// The id of the picture within a mail.
+pub const PICTURE_ID: &str = "chart";
+/// The width of the picture in pixels.
+const PICTURE_WIDTH: u32 = 640;
+
 /// A mail.
 pub struct Mail {
     /// The URL of the mail server, with the credential.
@@ -32,8 +37,10 @@ pub struct Mail {
     pub message_id: String,
     /// The plain text.
     pub text: String,
-    /// The HTML.
+    /// The HTML. It shows the picture as `cid:` and [`PICTURE_ID`].
     pub html: String,
+    /// The PNG of the picture.
+    pub picture: Option<Vec<u8>>,
 }
 
 /// Names the mail only: its texts may have links with which their reader decides on actions.
@@ -60,6 +67,7 @@ pub(super) fn mail(
         message_id: message.id.clone(),
         text: plain(message),
         html: html_page(message),
+        picture: message.picture.as_ref().map(|picture| picture.png.clone()),
     })
 }
 
@@ -87,6 +95,10 @@ fn html_page(message: &RichMessage) -> String {
             body style="font-family:sans-serif;color:#222;background:#fff" {
                 div style=(border) {
                     h2 style="font-size:18px" { (message.title) }
+                    @if let Some(picture) = &message.picture {
+                        img src=(format!("cid:{PICTURE_ID}")) alt=(picture.description) width=(PICTURE_WIDTH)
+                            style="display:block;max-width:100%;height:auto";
+                    }
                     @for line in &message.lines {
                         @if line.is_heading {
                             h3 style="font-size:15px" { (line.text) }

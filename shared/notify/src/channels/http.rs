@@ -20,7 +20,9 @@ pub struct HttpPost {
     pub url: Url,
     /// Headers. They may contain a secret.
     pub headers: Vec<(&'static str, String)>,
-    /// The body: JSON.
+    /// The type of the body.
+    pub content_type: String,
+    /// The body.
     pub body: Vec<u8>,
     /// The status that says that an earlier attempt with the same id was taken.
     pub repeated_status: Option<u16>,
@@ -63,7 +65,25 @@ impl HttpPost {
     /// Creates a request with JSON.
     pub(crate) fn json(service: &'static str, url: &str, body: &Value) -> Result<Self, String> {
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
-        Ok(HttpPost { service, url: parse(url)?, headers: Vec::new(), body, repeated_status: None })
+        let content_type = "application/json".to_owned();
+        let url = parse(url)?;
+        Ok(HttpPost { service, url, headers: Vec::new(), content_type, body, repeated_status: None })
+    }
+
+    /// Makes the request one with a form of several parts: the JSON as `json_name`, and a PNG as `file_name`. `boundary` is
+    /// in no part.
+    pub(crate) fn with_png(self, json_name: &str, file_name: &str, png: &[u8], boundary: &str) -> Self {
+        let head = |disposition: &str, content_type: &str| {
+            format!(
+                "--{boundary}\r\ncontent-disposition: form-data; {disposition}\r\ncontent-type: {content_type}\r\n\r\n"
+            )
+        };
+        let json_head = head(&format!("name=\"{json_name}\""), &self.content_type);
+        let png_head = head(&format!("name=\"files[0]\"; filename=\"{file_name}\""), "image/png");
+        let end = format!("\r\n--{boundary}--\r\n");
+        let parts = [json_head.as_bytes(), &self.body, b"\r\n", png_head.as_bytes(), png, end.as_bytes()];
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        HttpPost { content_type, body: parts.concat(), ..self }
     }
 }
 

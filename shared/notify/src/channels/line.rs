@@ -4,7 +4,7 @@ use gam_model::ChannelSettings;
 use serde_json::json;
 
 use super::{HttpPost, Values};
-use crate::message::RichMessage;
+use crate::message::{MessageLine, RichMessage};
 use crate::plain_text::{cut, without_mentions};
 
 /// The API, unless the channel names another address.
@@ -22,17 +22,8 @@ pub(super) fn request(
     message: &RichMessage,
 ) -> Result<HttpPost, String> {
     let mut text = without_mentions(&cut(&message.title, MAX_LINE_CHARS));
-    for line in &message.lines {
-        let mut line_text = format!("\n{}", without_mentions(&cut(&line.text, MAX_LINE_CHARS)));
-        if let Some(url) = &line.link {
-            line_text.push('\n');
-            line_text.push_str(url);
-        }
-        if units(&text) + units(&line_text) > MAX_TEXT_UNITS {
-            break;
-        }
-        text.push_str(&line_text);
-    }
+    let lines = message.lines_within(MAX_TEXT_UNITS - units(&text), |line| units(&line_text(line)));
+    text.extend(lines.iter().map(line_text));
     let body = json!({
         "to": values.get(channel.to.as_ref())?,
         "messages": [{ "type": "text", "text": text }],
@@ -48,6 +39,13 @@ pub(super) fn request(
         vec![("authorization", format!("Bearer {token}")), ("x-line-retry-key", retry_key(&message.id))];
     request.repeated_status = Some(REPEATED);
     Ok(request)
+}
+
+/// Returns a line, and below it where it links to.
+fn line_text(line: &MessageLine) -> String {
+    let text = without_mentions(&cut(&line.text, MAX_LINE_CHARS));
+    let url = line.link.as_ref().map(|url| format!("\n{url}")).unwrap_or_default();
+    format!("\n{text}{url}")
 }
 
 fn units(text: &str) -> usize {

@@ -18,7 +18,7 @@ use secrecy::ExposeSecret as _;
 use crate::message::RichMessage;
 use crate::notifier::ChannelSecrets;
 
-pub use email::Mail;
+pub use email::{Mail, PICTURE_ID};
 pub use http::{HttpAnswer, HttpPost, NoAnswer, is_loopback};
 
 /// How an attempt to send a message ended. No text contains a secret or an address.
@@ -83,6 +83,12 @@ pub trait Transport: Send + Sync {
 
     /// Sends a mail once.
     async fn mail(&self, mail: Mail) -> SendOutcome;
+}
+
+/// Returns whether messages of a channel show a picture that is part of them. Slack and LINE take addresses of pictures
+/// only, which everybody could open.
+pub(crate) fn shows_pictures(kind: ChannelKind) -> bool {
+    matches!(kind, ChannelKind::Email | ChannelKind::Discord)
 }
 
 /// Sends a message. `now` signs requests.

@@ -19,16 +19,8 @@ pub(super) fn request(
     values: Values<'_>,
     message: &RichMessage,
 ) -> Result<HttpPost, String> {
-    let mut left = MAX_TEXT_CHARS;
-    let mut sections = Vec::new();
-    for line in &message.lines {
-        let text = cut(&line.text, MAX_LINE_CHARS.min(left));
-        left -= text.chars().count();
-        if text.is_empty() {
-            break;
-        }
-        sections.push(section(line, &text));
-    }
+    let lines = message.lines_within(MAX_TEXT_CHARS, |line| line.text.chars().count().min(MAX_LINE_CHARS));
+    let sections: Vec<Value> = lines.iter().map(section).collect();
     let title = cut(&message.title, MAX_HEADER_CHARS);
     let body = json!({
         "text": escape(&title),
@@ -43,9 +35,9 @@ pub(super) fn request(
     HttpPost::json("Slack", values.get(channel.url.as_ref())?, &body)
 }
 
-fn section(line: &MessageLine, text: &str) -> Value {
+fn section(line: &MessageLine) -> Value {
     let style = json!({ "bold": line.is_heading });
-    let text = without_mentions(text);
+    let text = without_mentions(&cut(&line.text, MAX_LINE_CHARS));
     let element = match &line.link {
         Some(url) => json!({ "type": "link", "url": url, "text": text }),
         None => json!({ "type": "text", "text": text, "style": style }),

@@ -7,6 +7,7 @@ use crate::channel_state::{ChannelState, ChannelStep, MessageContent, PendingGro
 use crate::digest::{DigestContent, DigestNote, DigestNumber, NoteRule};
 use crate::message::{MessageView, digest_message, group_message};
 use crate::notification::Notification;
+use crate::picture::Picture;
 
 const ATTACK: &str = "<!channel> @everyone *bold* [x](http://evil) </script>\r\nBcc: a@b \u{202e}gnp";
 
@@ -90,6 +91,13 @@ fn digest(language: Language) -> RichMessage {
     message
 }
 
+/// A digest with a picture, whose bytes are no PNG.
+fn digest_with_picture(language: Language) -> RichMessage {
+    let picture =
+        Picture { png: b"PNG".to_vec(), description: "Commits: 2026-02-02 – 2026-03-01".to_owned() };
+    RichMessage { picture: Some(picture), ..digest(language) }
+}
+
 fn secrets(pairs: &[(&str, &str)]) -> ChannelSecrets {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned().into())).collect()
 }
@@ -132,6 +140,36 @@ fn messages_of_discord() {
     snapshot("discord_group_ja", &pretty(&request));
     let request = discord::request(&channel, Values(&secrets), &digest(Language::English)).unwrap();
     snapshot("discord_digest", &pretty(&request));
+    assert_eq!(request.content_type, "application/json");
+}
+
+#[test]
+fn a_picture_is_a_file_of_a_discord_message_and_of_a_mail() {
+    let secrets = secrets(&[
+        ("NOTIFY_A", "https://discord.com/api/webhooks/x"),
+        ("NOTIFY_S", "smtps://h"),
+        ("NOTIFY_F", "m@example.com"),
+        ("NOTIFY_R", "t@example.com"),
+        ("NOTIFY_T", "t"),
+    ]);
+    let message = digest_with_picture(Language::English);
+    let discord = channel("discord", "url = \"NOTIFY_A\"");
+    let request = discord::request(&discord, Values(&secrets), &message).unwrap();
+    let boundary = "message-0123456789abcdef0123456789abcdef";
+    assert_eq!(request.content_type, format!("multipart/form-data; boundary={boundary}"));
+    snapshot("discord_digest_picture", &String::from_utf8(request.body).unwrap().replace("\r\n", "\n"));
+
+    let mail = channel("email", "url = \"NOTIFY_S\"\nfrom = \"NOTIFY_F\"\nto = \"NOTIFY_R\"");
+    let mail = email::mail(&mail, Values(&secrets), &message).unwrap();
+    assert_eq!(mail.picture.as_deref(), Some(&b"PNG"[..]));
+    snapshot("mail_digest_picture", &mail.html.replace("><", ">\n<"));
+
+    // Slack and LINE show pictures by their address only.
+    assert!(!shows_pictures(ChannelKind::Slack) && !shows_pictures(ChannelKind::Line));
+    let slack = channel("slack", "url = \"NOTIFY_A\"");
+    let slack_request =
+        |message: &RichMessage| slack::request(&slack, Values(&secrets), message).unwrap().body;
+    assert_eq!(slack_request(&message), slack_request(&digest(Language::English)));
 }
 
 #[test]
@@ -222,6 +260,9 @@ fn messages_stay_within_the_limits_of_each_service() {
         .map(|section| section["elements"][0]["text"].as_str().unwrap().chars().count())
         .sum();
     assert!(texts < 13_200, "{texts}");
+    assert_counts_the_others(slack["blocks"][1]["elements"].as_array().unwrap().iter().map(|section| {
+        (section["elements"][0]["text"].as_str().unwrap(), section["elements"][0]["url"].as_str())
+    }));
     assert!(slack["blocks"][0]["text"]["text"].as_str().unwrap().chars().count() <= 150);
     let discord =
         json(&discord::request(&channel("discord", "url = \"NOTIFY_A\""), Values(&urls), &message).unwrap());
@@ -231,8 +272,47 @@ fn messages_stay_within_the_limits_of_each_service() {
             && chars("description") <= 4_096
             && chars("title") + chars("description") <= 6_000
     );
+    let link = "https://m.example.com/orgs/acme/notifications";
+    let described = discord["embeds"][0]["description"].as_str().unwrap();
+    assert_counts_the_others(described.lines().map(
+        |line| match line.strip_suffix(&format!("](<{link}>)")) {
+            Some(text) => (text.trim_start_matches('['), Some(link)),
+            None => (line, None),
+        },
+    ));
     let line = channel("line", "token = \"NOTIFY_T\"\nto = \"NOTIFY_U\"");
     let line = json(&line::request(&line, Values(&urls), &message).unwrap());
     let units = line["messages"][0]["text"].as_str().unwrap().encode_utf16().count();
     assert!((1..=5_000).contains(&units), "{units}");
+    let text = line["messages"][0]["text"].as_str().unwrap();
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    let (url, lines) = lines.split_last().unwrap();
+    let last = lines.len() - 1;
+    assert_counts_the_others(lines.iter().enumerate().map(|(at, it)| (*it, (at == last).then_some(*url))));
+}
+
+/// The last line of a message of 100 lines says how many are left out, and links to the page. `lines` are texts and links.
+#[track_caller]
+fn assert_counts_the_others<'a>(lines: impl Iterator<Item = (&'a str, Option<&'a str>)>) {
+    let lines: Vec<_> = lines.collect();
+    let shown = lines.len() - 1;
+    assert!((1..100).contains(&shown), "{shown}");
+    let (text, link) = lines[shown];
+    assert_eq!(text, format!("他{}行はページにあります", 100 - shown));
+    assert_eq!(link, Some("https://m.example.com/orgs/acme/notifications"));
+}
+
+#[test]
+fn a_message_that_fits_leaves_nothing_out_and_no_heading_stands_alone() {
+    let mut message = digest(Language::English);
+    let texts = |message: &RichMessage, max| -> Vec<String> {
+        message.lines_within(max, |_| 1).into_iter().map(|line| line.text).collect()
+    };
+    let all: Vec<String> = message.lines.iter().map(|line| line.text.clone()).collect();
+    assert_eq!(texts(&message, 5), all);
+    let others = |count: usize| format!("and {count} more lines, which the page shows");
+    assert_eq!(texts(&message, 4), [all[0].clone(), all[1].clone(), all[2].clone(), others(2)]);
+    assert_eq!(texts(&message, 2), [others(5)], "a heading belongs to what follows");
+    message.lines.truncate(1);
+    assert_eq!(texts(&message, 1), ["acme"]);
 }

@@ -11,8 +11,8 @@ use gam_model::configuration::Configuration;
 use gam_model::{AuditEntry, ChannelSettings, Clock, LogPosition, TimeZone};
 use gam_notify::{
     ChannelSecrets, DigestNote, DigestNumber, DigestRequest, DigestSource, FactSource, HttpAnswer, HttpPost,
-    Mail, NoAnswer, Notifier, NotifyError, NotifyOrg, NotifyPorts, OrgFacts, SecretSource, SendOutcome,
-    Transport,
+    Mail, NoAnswer, NoSecret, Notifier, NotifyError, NotifyOrg, NotifyPorts, OrgFacts, SecretSource,
+    SendOutcome, Transport,
 };
 use gam_store::conformance::{CommitFault, FaultyRecords};
 use gam_store::{
@@ -266,7 +266,7 @@ struct TestSecrets;
 
 #[async_trait]
 impl SecretSource for TestSecrets {
-    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, String> {
+    async fn secrets(&self, channel: &ChannelSettings) -> Result<ChannelSecrets, NoSecret> {
         let value = |name: &str| match name {
             "NOTIFY_KEY" => format!("whsec_{}", "QUFB".repeat(8)),
             _ => format!("https://{}.example.com/", channel.name),
@@ -360,6 +360,7 @@ impl World {
             log: Some(self.log.clone()),
             facts: self.facts.clone(),
             digests: Some(self.digests.clone()),
+            pictures: None,
             secrets: Arc::new(TestSecrets),
             approval_links: None,
         };

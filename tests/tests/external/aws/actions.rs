@@ -22,14 +22,19 @@ const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 const POLICY: &str = "[[actions.policy]]\nactions = [\"approve-merge-pr\"]\napprovals = 1\n";
 
 /// The stack with a GitHub that it may write to, and the program of a person who administers it.
-struct Host<'a> {
-    stack: Stack<'a>,
-    github: &'a WriteDouble,
-    sandbox: Sandbox,
+pub(super) struct Host<'a> {
+    pub(super) stack: Stack<'a>,
+    pub(super) github: &'a WriteDouble,
+    pub(super) sandbox: Sandbox,
 }
 
 impl<'a> Host<'a> {
     fn deploy(aws: &'a Emulator, github: &'a WriteDouble) -> Self {
+        Self::deploy_with(aws, github, &[])
+    }
+
+    /// Deploys with more parameters.
+    pub(super) fn deploy_with(aws: &'a Emulator, github: &'a WriteDouble, more: &[(&str, &str)]) -> Self {
         let template = built_template();
         for (name, text) in [("github-token", "unused"), ("github-write", WRITE_TOKEN)] {
             aws.call("secretsmanager", "create_secret", json!({ "Name": name, "SecretString": text }));
@@ -37,6 +42,7 @@ impl<'a> Host<'a> {
         let mut parameters = parameters_for("acme", github.api_url());
         parameters.insert("GitHubWriteSecret".to_owned(), "github-write".to_owned());
         parameters.insert("GitHubOwner".to_owned(), "acme".to_owned());
+        parameters.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let stack = Stack::with_parameters(aws, template, &parameters);
         let sandbox = Sandbox::new()
             .with_variable("AWS_ENDPOINT_URL", aws.endpoint())
@@ -57,27 +63,27 @@ impl<'a> Host<'a> {
         Host { stack, github, sandbox }
     }
 
-    fn run(&self, args: &[&str]) -> RunResult {
+    pub(super) fn run(&self, args: &[&str]) -> RunResult {
         self.sandbox.run(args)
     }
 
-    fn token(&self, role: &str) -> String {
+    pub(super) fn token(&self, role: &str) -> String {
         let created = self.run(&["token", "new", role, "--role", role]).expect_status(0);
         format!("Bearer {}", created.text().trim())
     }
 
-    fn post(&self, token: &str, path: &str, body: &Value, key: Option<&str>) -> HttpResponse {
+    pub(super) fn post(&self, token: &str, path: &str, body: &Value, key: Option<&str>) -> HttpResponse {
         let mut headers = vec![("host", self.stack.host()), ("authorization", token)];
         headers.extend(key.map(|key| ("idempotency-key", key)));
         send_json(self.stack.aws.address(), path, &headers, body)
     }
 
-    fn get(&self, token: &str, path: &str) -> HttpResponse {
+    pub(super) fn get(&self, token: &str, path: &str) -> HttpResponse {
         self.stack.get_with_headers(path, &[("authorization", token)])
     }
 
     /// Waits until an action is in a state. The function `act` also runs by its schedule.
-    fn wait_for(&self, token: &str, id: &str, state: &str) -> Value {
+    pub(super) fn wait_for(&self, token: &str, id: &str, state: &str) -> Value {
         wait_for(&format!("the action to be {state}"), || {
             let action = self.get(token, &format!("/api/v1/actions/{id}")).json();
             (action["state"] == state).then_some(action)
@@ -85,7 +91,7 @@ impl<'a> Host<'a> {
     }
 
     /// Has the audit log drained, as the schedule does.
-    fn drain(&self) {
+    pub(super) fn drain(&self) {
         self.stack.invoke("AuditFunction", &json!({ "action": "drain" }));
     }
 }
@@ -105,7 +111,7 @@ fn lock_audit_bucket(stack: &Stack<'_>) {
     stack.aws.call("s3", "put_object_lock_configuration", request);
 }
 
-fn id_of(answer: &HttpResponse) -> String {
+pub(super) fn id_of(answer: &HttpResponse) -> String {
     answer.json()["data"]["action"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
 }
 
@@ -294,10 +300,11 @@ fn only_act_has_the_credential_and_nothing_changes_a_segment() {
     };
     let mentions = |statement: &Value, text: &str| statement.to_string().contains(text);
     assert_eq!(roles_with(&|it| mentions(it, "GitHubWriteSecret")), ["ActRole"]);
+    assert_eq!(roles_with(&|it| mentions(it, "NotifySecrets")), ["NotifyRole"]);
     assert_eq!(roles_with(&|it| mentions(it, "AuditBucket") && mentions(it, "s3:Put")), ["AuditRole"]);
     assert_eq!(
         roles_with(&|it| mentions(it, "AuditBucket") && mentions(it, "s3:GetObject")),
-        ["AuditRole", "LogRole"]
+        ["AuditRole", "LogRole", "NotifyRole"]
     );
     for action in ["s3:Delete", "s3:*", "s3:Bypass", "s3:PutObjectRetention", "s3:PutObjectLegalHold"] {
         assert!(roles_with(&|it| mentions(it, "AuditBucket") && mentions(it, action)).is_empty(), "{action}");
@@ -310,6 +317,7 @@ fn only_act_has_the_credential_and_nothing_changes_a_segment() {
         ["ActRole", "AuditRole", "GateRole", "WorkRole"],
         "those that may delete rows before a segment has them"
     );
+    assert_eq!(roles_with(&|it| writes(it) && mentions(it, "#notify_")), ["NotifyRole"]);
     for kind in ["record#*#action\"", "record#_#action_due"] {
         assert_eq!(roles_with(&|it| writes(it) && mentions(it, kind)), ["ActRole", "GateRole"], "{kind}");
     }

@@ -25,7 +25,7 @@ use crate::{ExternalTest, external_test};
 
 const NEEDS: &[Tool] = &[Tool::Emulator, Tool::Sam];
 
-const FUNCTIONS: [(&str, &str); 10] = [
+const FUNCTIONS: [(&str, &str); 11] = [
     ("collect", "CollectFunction"),
     ("aggregate", "AggregateFunction"),
     ("webhook", "WebhookFunction"),
@@ -36,6 +36,7 @@ const FUNCTIONS: [(&str, &str); 10] = [
     ("act", "ActFunction"),
     ("audit", "AuditFunction"),
     ("log", "LogFunction"),
+    ("notify", "NotifyFunction"),
 ];
 /// Number of starts and of answers. The figures are medians.
 const START_COUNT: usize = 9;
@@ -82,9 +83,9 @@ fn measure_the_functions() {
                 let answer = running.runtime.invoke(json!({ "action": "sweep" })).0;
                 answer.expect("a sweep");
             }
-            "act" => {
+            "act" | "notify" => {
                 let answer = running.runtime.invoke(json!({ "action": "run" })).0;
-                answer.expect("a run without actions");
+                answer.expect("a run without actions and channels");
             }
             "audit" => {
                 let answer = running.runtime.invoke(json!({ "action": "drain" })).0;

@@ -15,6 +15,7 @@ mod fan_out;
 mod faults;
 mod footprint;
 mod lint;
+mod notify;
 mod query;
 mod scenario;
 mod sessions;
@@ -37,6 +38,7 @@ pub(crate) fn tests() -> Vec<ExternalTest> {
         faults::tests(),
         footprint::tests(),
         lint::tests(),
+        notify::tests(),
         query::tests(),
         sessions::tests(),
         webhooks::tests(),

@@ -120,6 +120,7 @@ impl<'a> Stack<'a> {
             aws.call("secretsmanager", "create_secret", json!({ "Name": name, "SecretString": text }));
             parameters.insert(parameter.to_owned(), name.to_owned());
         }
+        parameters.insert("NotifySecrets".to_owned(), "ssm:/notify".to_owned());
         Self::with_parameters(aws, template, &parameters)
     }
 

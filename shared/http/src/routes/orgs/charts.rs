@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use async_trait::async_trait;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -10,22 +11,28 @@ use chrono::NaiveDate;
 use gam_access::RouteClass;
 use gam_model::agent_metric::AgentAggregation;
 use gam_model::metric::Metric;
-use gam_model::{AgentMetric, Grain, TimeZone};
+use gam_model::{AgentMetric, Grain, Range, TimeZone, error_chain};
+use gam_notify::{ChartSource, NotifyError, PictureRequest};
 use gam_query::{
-    AgentMetricValue, AgentSeriesAnswer, AgentSeriesRequest, AnswerContext, CoverageAnswer, QueryPorts,
-    SeriesAnswer, SubjectRef,
+    AgentMetricValue, AgentSeriesAnswer, AgentSeriesRequest, AnswerContext, BotFilter, CoverageAnswer,
+    QueryPorts, SeriesAnswer, SubjectRef,
 };
 use serde::Deserialize;
+use tokio::task::JoinError;
 
 use super::SUBJECT_ERRORS;
 use crate::charts::{
-    self, Frame, Language, MAX_BUCKETS, NamedSeries, Placement, Slot, Svg, TimeAxis, Unit, auto_style_source,
+    self, Frame, Language, MAX_BUCKETS, NamedSeries, Placement, Slot, Svg, Theme, TimeAxis, Unit,
+    auto_style_source,
 };
 use crate::complete_days::CompleteDays;
 use crate::error::{ApiError, quoted};
 use crate::openapi::{Operation, ResponseBody};
 use crate::params::{ChartParams, Parameter, QueryParams, SubjectQuery, WithRepoId};
 use crate::routes::{Route, RouteMethod};
+
+/// The width of the chart of a digest, in pixels.
+const DIGEST_CHART_WIDTH: u32 = 640;
 
 /// A chart loads nothing, runs nothing and submits nothing, wherever it is opened. Only its own style sheet applies.
 static CONTENT_SECURITY_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
@@ -144,16 +151,67 @@ async fn handle(
             ChartSeries::of_sessions(gam_query::agent_series(&ports, &org, &request).await?, metric, &params)
         }
     };
-    let time_zone = TimeZone::parse(series.context.timezone).unwrap_or(TimeZone::UTC);
-    let today = time_zone.day(ports.clock.now());
-    // A chart of hundreds of buckets takes longer than an asynchronous thread may be blocked.
-    let drawing = tokio::task::spawn_blocking(move || draw(&series, &subject, metric, today, &params));
-    let svg = drawing.await.map_err(ApiError::internal)?;
+    let svg = draw_apart(&ports, series, subject, metric, params).await.map_err(ApiError::internal)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY.clone()),
     ];
     Ok((headers, svg.into_string()))
+}
+
+/// Draws on another thread: a chart of hundreds of buckets takes longer than an asynchronous thread may be blocked.
+async fn draw_apart(
+    ports: &QueryPorts,
+    series: ChartSeries,
+    subject: SubjectRef,
+    metric: ChartMetric,
+    params: ChartParams,
+) -> Result<Svg, JoinError> {
+    let time_zone = TimeZone::parse(series.context.timezone).unwrap_or(TimeZone::UTC);
+    let today = time_zone.day(ports.clock.now());
+    tokio::task::spawn_blocking(move || draw(&series, &subject, metric, today, &params)).await
+}
+
+/// Draws the charts of digests, as the route does.
+pub struct DigestCharts {
+    ports: QueryPorts,
+}
+
+impl DigestCharts {
+    /// Connects to the ports of queries.
+    pub fn new(ports: QueryPorts) -> Self {
+        DigestCharts { ports }
+    }
+}
+
+#[async_trait]
+impl ChartSource for DigestCharts {
+    async fn svg(&self, request: &PictureRequest) -> gam_notify::Result<String> {
+        let PictureRequest { org, metric, since, until, language } = request;
+        let failed = |what: String| NotifyError::Facts { what };
+        let metric = Metric::named(metric).ok_or_else(|| failed(format!("there is no metric {metric}")))?;
+        let range = Range::new(*since, *until)
+            .ok_or_else(|| failed("the days of a picture are no range".to_owned()))?;
+        let params = ChartParams {
+            grain: Grain::Day,
+            range,
+            bots: BotFilter::Auto,
+            theme: Theme::Light,
+            width: DIGEST_CHART_WIDTH,
+            language: match language {
+                gam_model::notify::Language::English => Language::English,
+                gam_model::notify::Language::Japanese => Language::Japanese,
+            },
+        };
+        let subject = SubjectRef::Org;
+        let series =
+            gam_query::series(&self.ports, org, &subject, metric, params.grain, range, params.bots).await;
+        let series = series.map_err(|error| failed(error_chain(&error)))?;
+        let series = ChartSeries::of_activity(series, metric, &params);
+        let metric = ChartMetric::Activity(metric);
+        let svg = draw_apart(&self.ports, series, subject, metric, params).await;
+        svg.map(Svg::into_string).map_err(|error| failed(error.to_string()))
+    }
 }
 
 /// How the values of a chart are drawn.
