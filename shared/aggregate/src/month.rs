@@ -112,18 +112,20 @@ impl AggregateRun<'_> {
         let mut scope = if rebuild { FoldScope::Month } else { FoldScope::Affected };
         let mut refused_by = 0;
         // A month that was read again from GitHub gets a new snapshot.
-        let mut may_be_new =
-            T::IS_COLLECTED && self.read_again.as_ref().is_some_and(|span| span.covers(month));
+        let read_again = self.read_again.as_ref().filter(|span| T::IS_COLLECTED && span.covers(month));
+        let mut may_be_new = read_again.is_some();
+        let can_replace = read_again.is_some_and(|span| span.has_everything) && !winners.is_empty();
         // A snapshot that cannot be read, and the same one if what was read again is to replace it.
         let (mut unreadable, mut replaced) = (None, None);
         for _ in 0..MAX_ATTEMPTS {
             let base = MonthBase { may_be_new, replaced: replaced.take() };
             let attempt = self.attempt_month::<T>(month, &winners, scope, refused_by, base, &mut rows);
             let outcome = match attempt.await {
-                Err(error) if error.is_unreadable_month() && may_be_new && T::IS_COLLECTED => {
+                Err(error) if error.is_unreadable_month() && can_replace => {
                     // Another aggregation may have replaced it: only what could not be read twice is given up.
                     let etag = snapshot::etag::<T>(&*self.ports.objects, self.org, month).await?;
                     if etag.is_some() && etag == unreadable {
+                        snapshot::keep_rejected::<T>(&*self.ports.objects, self.org, month).await?;
                         replaced = etag;
                     } else {
                         unreadable = etag;
@@ -142,13 +144,18 @@ impl AggregateRun<'_> {
                         }
                         // A snapshot of these events alone would take away the numbers of all others. What does not
                         // come from GitHub cannot be read again, so nothing more is coming.
-                        if T::IS_COLLECTED || winners.is_empty() {
+                        // What a month that is over had is deleted, whether or not its snapshot is there.
+                        let is_over = T::is_over(&self.rules.identity, month, self.ports.clock.now());
+                        if !is_over && (T::IS_COLLECTED || winners.is_empty()) {
                             return Ok(MonthUpdate { outcome: MonthOutcome::Lost, was_lost, rows });
                         }
                         may_be_new = true;
                     }
                 }
                 AttemptOutcome::Finished(outcome) => {
+                    if read_again.is_some() && matches!(outcome, MonthOutcome::Written { .. }) {
+                        self.forget_lost(month).await?;
+                    }
                     return Ok(MonthUpdate { outcome, was_lost, rows });
                 }
                 AttemptOutcome::Refold { newest_generation } => {
@@ -197,6 +204,15 @@ impl AggregateRun<'_> {
         tracing::warn!(org = self.org, %month, "the lake has no readable snapshot of the month");
         Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
             org.lost_months.entry(month.to_string()).or_insert(generation);
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Forgets that a month was lost: it was read again. A run that began before that may have found it lost once more.
+    async fn forget_lost(&self, month: Month) -> Result<(), AggregateError> {
+        Checkpoint::change_org(&*self.ports.checkpoints, self.org, |org| {
+            org.lost_months.remove(&month.to_string());
         })
         .await?;
         Ok(())

@@ -114,10 +114,23 @@ impl AggregateRun<'_> {
             let erased = identity.erased_sessions();
             combine_by_id(events.into_iter().filter_map(|event| erased.apply(event)).collect())
         });
-        let placed = self.place_at_edges(events.await).await?;
+        let placed = match self.place_at_edges(events.await).await {
+            Ok(placed) => placed,
+            // One month that cannot be read stops only the batches that may concern it. The fold finds out which one it is.
+            Err(error) if error.is_unreadable_month() => {
+                self.failure.get_or_insert(error);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
         let mut is_complete = true;
-        // Months that gain rows come first, so that sums do not dip.
-        for (month, rows) in [placed.live, placed.retracted].into_iter().flatten() {
+        // Months that gain rows come first, so that sums do not dip. What they did not gain is not retracted elsewhere.
+        let gains = placed.live.into_iter().map(|(month, rows)| (month, rows, false));
+        let losses = placed.retracted.into_iter().map(|(month, rows)| (month, rows, true));
+        for (month, rows, is_retraction) in gains.chain(losses) {
+            if is_retraction && !is_complete {
+                break;
+            }
             let updated = self.update_month::<Sessions>(month, rows, false).await;
             let MonthUpdate { outcome, rows, .. } = match updated {
                 Err(error) if error.is_unreadable_month() => {

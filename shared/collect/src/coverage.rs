@@ -52,7 +52,7 @@ pub(crate) async fn save_read_again(
     org: &str,
     window: &CollectionWindow,
 ) -> Result<(), CollectError> {
-    let span = ReadAgainSpan { from: window.first_start(), until: window.until() };
+    let span = ReadAgainSpan { from: window.first_start(), until: window.until(), has_everything: true };
     Checkpoint::change_org(&*ports.checkpoints, org, |checkpoint| {
         checkpoint
             .lost_months

@@ -80,7 +80,8 @@ async fn before_revisions(objects: &dyn ObjectStore) -> Result<Configuration> {
 /// added one first.
 ///
 /// # Errors
-/// If the store fails. The revision may have been added. [`Error::Damaged`] if `latest` is no configuration.
+/// If the store fails. The revision may have been added. [`Error::Damaged`] if `latest` is no configuration, or if the new
+/// one would be none: it can be too long.
 pub async fn add(
     objects: &dyn ObjectStore,
     org: &str,
@@ -100,6 +101,8 @@ pub async fn add(
     let text =
         format!("{SET_AT}{}\n{}", now.to_rfc3339_opts(SecondsFormat::Secs, true), configuration.to_toml());
     let path = paths::configuration(org, number);
+    // A revision that nobody can read would stop the organization.
+    parse(path.as_str(), &text)?;
     Ok(match objects.put_if_absent(&path, Bytes::from(text), &[]).await? {
         PutIfAbsent::Written(_) => Some(number),
         PutIfAbsent::Exists => None,

@@ -176,6 +176,11 @@ pub fn rejected<T: Table>(org: &str, file_name: &str) -> ObjectPath {
     ObjectPath(format!("{}{}", rejected_prefix::<T>(org), file_component(file_name)))
 }
 
+/// Returns the path of a snapshot that cannot be read, by the hash of its bytes.
+pub fn rejected_snapshot<T: Table>(org: &str, month: Month, content_hash: &str) -> ObjectPath {
+    ObjectPath(format!("{}snapshot-{month}-{content_hash}.parquet", rejected_prefix::<T>(org)))
+}
+
 /// Returns the prefixes of all objects of the organization in a table. Batches come first: without them, nothing is
 /// added to the rest.
 pub fn table_prefixes<T: Table>(org: &str) -> [String; 3] {

@@ -18,6 +18,7 @@ use crate::parquet_file::{self, FooterProperties, FooterRead, ParquetFile, RowOr
 use crate::paths::{self, ObjectPath};
 use crate::schema::SCHEMA_VERSION;
 use crate::table::{Events, Table, projected};
+use sha2::{Digest as _, Sha256};
 
 const GENERATION_KEY: &str = "gam.generation";
 const EPOCH_KEY: &str = "gam.epoch";
@@ -210,6 +211,18 @@ pub async fn fetch<T: Table>(
 /// If the store fails.
 pub async fn etag<T: Table>(objects: &dyn ObjectStore, org: &str, month: Month) -> Result<Option<ETag>> {
     Ok(objects.get(&paths::snapshot::<T>(org, month)).await?.map(|object| object.etag))
+}
+
+/// Copies the snapshot of an organization and UTC month to `rejected/`, before something replaces what cannot be read.
+///
+/// # Errors
+/// If the store fails.
+pub async fn keep_rejected<T: Table>(objects: &dyn ObjectStore, org: &str, month: Month) -> Result<()> {
+    if let Some(object) = objects.get(&paths::snapshot::<T>(org, month)).await? {
+        let path = paths::rejected_snapshot::<T>(org, month, &hex::encode(Sha256::digest(&object.bytes)));
+        objects.put_if_absent(&path, object.bytes, &[]).await?;
+    }
+    Ok(())
 }
 
 /// Merges rows into a month's rows, for a snapshot with this stamp. `winners` is what [`Table::winners`] returns.

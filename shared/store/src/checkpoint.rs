@@ -69,6 +69,9 @@ pub struct ReadAgainSpan {
     pub from: DateTime<Utc>,
     /// Its end, UTC, exclusive; `None` for everything up to the reading.
     pub until: Option<DateTime<Utc>>,
+    /// Whether batches have everything of the span, and not only what differed from the lake.
+    #[serde(default)]
+    pub has_everything: bool,
 }
 
 impl ReadAgainSpan {

@@ -59,7 +59,7 @@ fn a_truncated_snapshot_is_reported_with_its_fix() {
     for length in [0, 3, content.len() / 2, content.len() - 1] {
         std::fs::write(&snapshot, &content[..length]).expect("the snapshot is truncated");
         for args in [&["aggregate"][..], &["aggregate", "--rebuild"]] {
-            let error = sandbox.run(args).expect_error(1);
+            let error = sandbox.run(args).expect_error(3);
             assert!(error.contains("month=2024-01/snapshot.parquet"), "{error}");
             assert!(error.contains("restore") && error.contains("collect"), "{error}");
         }

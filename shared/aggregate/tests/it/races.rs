@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gam_aggregate::{aggregate, fold_month, plan_months};
-use gam_lake::{ObjectStore, snapshot};
+use gam_lake::{Events, ObjectStore, paths, snapshot};
 use gam_model::period::midnight;
 use gam_model::{Event, EventBatch, EventKind, Identity, Member, Month};
 use gam_query::{BotFilter, MetricValue, SubjectRef};
@@ -223,7 +223,8 @@ async fn a_lost_snapshot_keeps_its_numbers_until_it_is_read_again() {
     emptied.put(std::slice::from_ref(&first)).await;
     Checkpoint::change_org(&emptied.store, ORG, |org| {
         org.lost_months.clear();
-        org.read_again = Some(ReadAgainSpan { from: midnight(january().first_day()), until: None });
+        org.read_again =
+            Some(ReadAgainSpan { from: midnight(january().first_day()), until: None, has_everything: true });
     })
     .await
     .unwrap();
@@ -244,6 +245,43 @@ async fn a_restored_snapshot_ends_the_loss() {
     let report = aggregate(&restored.ports().await.aggregate, ORG, false, &()).await.unwrap();
     assert!(report.lost_months.is_empty());
     assert_eq!(org_checkpoint(&restored).await, OrgCheckpoint::default());
+}
+
+#[tokio::test]
+async fn a_damaged_snapshot_is_replaced_only_by_what_was_read_again() {
+    let first = batch(vec![commit(1, 1, "ann")]);
+    let data = TestData::aggregated(std::slice::from_ref(&first), Identity::default()).await;
+    let path = paths::snapshot::<Events>(ORG, january());
+    ObjectStore::delete(&*data.objects, &path).await.unwrap();
+    let damaged = bytes::Bytes::from_static(b"no Parquet");
+    data.objects.put_if_absent(&path, damaged.clone(), &[]).await.unwrap();
+    let read_again = async |has_everything| {
+        let from = midnight(january().first_day());
+        Checkpoint::change_org(&data.store, ORG, |org| {
+            org.lost_months.clear();
+            org.read_again = Some(ReadAgainSpan { from, until: None, has_everything });
+        })
+        .await
+        .unwrap();
+    };
+    // A comparison with GitHub covers the month, and has fetched nothing of it.
+    read_again(false).await;
+    data.put(&[batch(vec![commit(2, 1, "ann")])]).await;
+    let ports = data.ports().await;
+    for rebuild in [false, true] {
+        aggregate(&ports.aggregate, ORG, rebuild, &()).await.unwrap_err();
+        assert_eq!(ObjectStore::get(&*data.objects, &path).await.unwrap().unwrap().bytes, damaged);
+        assert_eq!(commits(&data, "ann").await, Some(MetricValue::Count(1)));
+    }
+    read_again(true).await;
+    data.put(std::slice::from_ref(&first)).await;
+    let report = aggregate(&ports.aggregate, ORG, false, &()).await.unwrap();
+    assert!(report.lost_months.is_empty());
+    assert_eq!(commits(&data, "ann").await, Some(MetricValue::Count(2)));
+    let rejected = data.objects.list(&paths::rejected_prefix::<Events>(ORG)).await.unwrap();
+    let [kept] = rejected.as_slice() else { panic!("{rejected:?}") };
+    assert_eq!(ObjectStore::get(&*data.objects, &kept.path).await.unwrap().unwrap().bytes, damaged);
+    assert_eq!(org_checkpoint(&data).await, OrgCheckpoint::default());
 }
 
 async fn org_checkpoint(data: &TestData) -> OrgCheckpoint {

@@ -6,15 +6,15 @@ use gam_aggregate::{
     forget_org, plan_months,
 };
 use gam_lake::snapshot;
-use gam_lake::{Sessions, Table, sessions};
+use gam_lake::{ObjectStore, Sessions, Table, sessions};
 use gam_model::agent_price::ConfiguredPrice;
 use gam_model::{
     AgentMetric, CodingAgent, Event, EventBatch, EventId, EventKind, Facts, FieldText, Identity, Member,
     Month, PriceSettings, Range, SessionEvent, SessionEventKind, SessionFacts,
 };
 use gam_query::{AgentListRequest, AgentListing, AgentMetricsRequest, BotFilter, SortDirection, SubjectRef};
-use gam_store::Epoch;
 use gam_store::keys::rollup_owner;
+use gam_store::{Epoch, RollupStore};
 use serde_json::{Value, json};
 
 use crate::support::{Ports, TestData, active_epoch};
@@ -343,4 +343,28 @@ async fn a_removed_organization_has_no_items_of_sessions() {
     forget_org(ForgetPorts { objects: &*data.objects, store: Some(store) }, ORG).await.unwrap();
     assert!(!has_items("sessions").await && !has_items("pr-classes").await);
     assert!(snapshot::months::<Sessions>(&*data.objects, ORG).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_damaged_neighbour_of_a_months_edge_stops_nothing_else() {
+    let data = TestData::default();
+    merge(&data, &[response("a", "2026-02-10T00:00:00Z", 1)]).await;
+    let path = gam_lake::paths::snapshot::<Sessions>(ORG, Month::parse("2026-02").unwrap());
+    ObjectStore::delete(&*data.objects, &path).await.unwrap();
+    data.objects.put_if_absent(&path, bytes::Bytes::from_static(b"no Parquet"), &[]).await.unwrap();
+    // Near the end of January, so it may have a copy in February. GitHub's events are folded nevertheless.
+    let late = response("b", "2026-01-31T23:00:00Z", 1);
+    sessions::put(&*data.objects, ORG, vec![late]).await.unwrap();
+    data.put(&[merged("2026-01-05T00:00:00Z")]).await;
+    let ports = data.ports().await;
+    let error = aggregate(&ports.aggregate, ORG, false, &()).await.unwrap_err();
+    assert!(error.to_string().contains("month=2026-02"), "{error}");
+    assert_eq!(
+        gam_lake::inbox::list::<Sessions>(&*data.objects, ORG).await.unwrap().len(),
+        1,
+        "the batch waits"
+    );
+    let january = Month::parse("2026-01").unwrap();
+    let marker = data.store.marker(ORG, Epoch(1), january).await.unwrap();
+    assert!(marker.as_ref().is_some_and(|marker| marker.generation > 0), "{marker:?}");
 }

@@ -180,7 +180,7 @@ fn the_checkpoint_of_an_organization_keeps_its_form() {
         reconcile_at_most: Some(30),
         gaps: [(7, RepoGaps { listed: vec![gap], more: 2, complete_since: Some(at(26)) })].into(),
         lost_months: [("2024-02".to_owned(), 5)].into(),
-        read_again: Some(ReadAgainSpan { from: at(28), until: Some(at(29)) }),
+        read_again: Some(ReadAgainSpan { from: at(28), until: Some(at(29)), has_everything: true }),
         members: Some(MembersListed { at: at(27), total: 250 }),
     };
     check("org_checkpoint", &full);

@@ -212,7 +212,7 @@ async fn compare_all(
             if let Some(from) = org.since.filter(|_| has_compared_all) {
                 // The repairs bring back whatever a lost month held.
                 org.lost_months.clear();
-                org.read_again = Some(ReadAgainSpan { from, until: None });
+                org.read_again = Some(ReadAgainSpan { from, until: None, has_everything: false });
             }
         })
         .await?;
