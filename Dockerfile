@@ -24,6 +24,8 @@ RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /
         github-metrics \
     && install --directory --owner=10001 --group=10001 --mode=750 /data
 COPY --from=build /out/github-metrics /usr/local/bin/github-metrics
+# The licence of the font in the program.
+COPY shared/notify-ports/fonts/OFL.txt /usr/share/doc/github-metrics/LICENSE-font
 # As numbers, so that Kubernetes can check that the user is not root.
 USER 10001:10001
 # The lake, the store and, if there is one, github-metrics.toml.

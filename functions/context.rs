@@ -148,10 +148,10 @@ impl LambdaContext {
     /// The ports of notifications. `secrets` has the secrets of channels.
     ///
     /// # Errors
-    /// As [`LambdaContext::audit_ports`] and [`LambdaContext::approval_links`].
+    /// As [`LambdaContext::audit_ports`].
     pub async fn notify_ports(&self, secrets: Arc<dyn SecretSource>) -> anyhow::Result<NotifyPorts> {
         let audit = self.audit_ports()?;
-        let links = self.approval_links().await?.map(|links| {
+        let links = self.approval_links().await.map(|links| {
             let source = ActionLinks::new(self.actions_with(None), self.tokens(), links);
             Arc::new(source) as Arc<dyn ApprovalLinkSource>
         });
@@ -181,11 +181,18 @@ impl LambdaContext {
         LakeFacts::new(objects, names_and_checkpoints, self.store.clone(), self.clock.clone())
     }
 
-    /// Reads the key that signs links for approvers. `None` if the deployment has none.
-    ///
+    /// Reads the key that signs links for approvers. `None` if the deployment has none, or if it cannot be read: then there
+    /// are no links, and everything else works. The log says why.
+    pub async fn approval_links(&self) -> Option<ApprovalLinks> {
+        self.read_approval_links().await.unwrap_or_else(|error| {
+            tracing::error!(error = %format!("{error:#}"), "there are no links for approvers: the key cannot be read");
+            None
+        })
+    }
+
     /// # Errors
     /// If the key cannot be read or is too short, or `PUBLIC_URL` is missing. The text does not contain the key.
-    pub async fn approval_links(&self) -> anyhow::Result<Option<ApprovalLinks>> {
+    async fn read_approval_links(&self) -> anyhow::Result<Option<ApprovalLinks>> {
         let Some(secret) = optional("LINK_KEY_SECRET") else { return Ok(None) };
         let public_url = required("PUBLIC_URL")?;
         let key = CachedSecret::new(&self.config, &secret).get().await?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use gam_functions::channel_secrets::StoredSecrets;
 use gam_functions::{Deadline, FunctionMetric, LambdaContext};
 use gam_model::ChannelSettings;
-use gam_notify::{Notifier, NotifyOrg, NotifyPorts, RunReport, Transport};
+use gam_notify::{Notifier, NotifyOrg, NotifyPorts, Transport};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -48,6 +48,15 @@ pub(crate) struct Sender {
     secrets: Arc<StoredSecrets>,
 }
 
+/// What the rounds of an invocation did.
+#[derive(Default)]
+struct RunTotal {
+    sent: usize,
+    /// Number of broken channels after the last complete round.
+    broken: Option<usize>,
+    failed: usize,
+}
+
 impl Sender {
     pub(crate) fn new(
         context: LambdaContext,
@@ -73,12 +82,11 @@ impl Sender {
 
     /// Sends until nothing is due, or the time to begin something is over.
     async fn run(&self, deadline: Deadline) -> anyhow::Result<()> {
-        let mut total = RunReport::default();
+        let mut total = RunTotal::default();
         let done = timeout_at(deadline.cancel_at(), self.run_until_idle(deadline, &mut total)).await;
-        let values = [
-            (FunctionMetric::MessagesSent, total.sent as f64),
-            (FunctionMetric::ChannelsBroken, total.broken as f64),
-        ];
+        let mut values = vec![(FunctionMetric::MessagesSent, total.sent as f64)];
+        // A round that was cut knows nothing of the channels.
+        values.extend(total.broken.map(|broken| (FunctionMetric::ChannelsBroken, broken as f64)));
         self.context.metrics.write(self.context.clock.now(), &values);
         match done {
             Ok(done) => done?,
@@ -91,12 +99,11 @@ impl Sender {
         Ok(())
     }
 
-    async fn run_until_idle(&self, deadline: Deadline, total: &mut RunReport) -> anyhow::Result<()> {
+    async fn run_until_idle(&self, deadline: Deadline, total: &mut RunTotal) -> anyhow::Result<()> {
         loop {
             let report = self.notifier.run_once().await?;
-            total.attempts += report.attempts;
             total.sent += report.sent;
-            total.broken = report.broken;
+            total.broken = Some(report.broken);
             total.failed = total.failed.max(report.failed);
             if report.attempts == 0 || Instant::now() >= deadline.stop_at() {
                 return Ok(());

@@ -135,7 +135,7 @@ impl ListedChannel {
     pub(crate) fn problem(&self) -> Option<String> {
         let broken = self.status.why.clone().filter(|_| self.status.is_broken);
         // Whoever sends has the secrets, even if this process does not.
-        if self.may_send_elsewhere && (broken.is_some() || self.status.last_sent.is_some()) {
+        if self.may_send_elsewhere {
             return broken;
         }
         let missing =

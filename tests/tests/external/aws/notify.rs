@@ -213,7 +213,9 @@ fn assert_the_role_allows_little(stack: &Stack<'_>) {
             ("sqs", "send_message", send),
         ],
     );
-    for function in ["ApiFunction", "ActFunction", "AuditFunction", "LogFunction", "CollectFunction"] {
+    for function in
+        ["ApiFunction", "SessionsFunction", "ActFunction", "AuditFunction", "LogFunction", "CollectFunction"]
+    {
         let channel = json!({ "Name": "/gam/notify/NOTIFY_HOOK_URL", "WithDecryption": true });
         stack.assert_forbidden(function, &[secret("link-key"), ("ssm", "get_parameter", channel)]);
     }
