@@ -25,7 +25,7 @@ use crate::repo::load_org;
 /// Number of the first issues of the queue among which one is picked at random after another worker got the first.
 const CANDIDATES: usize = 10;
 /// How often a request is tried again after another worker got the picked issue.
-const MAX_RETRIES: u32 = 3;
+const MAX_RETRIES: u32 = 4;
 /// Number of entries of the index that one read returns.
 const PAGE_ENTRIES: usize = 100;
 /// Greatest number of entries that a request reads of each range, to find some that the worker can do.
