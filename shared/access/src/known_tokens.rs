@@ -14,7 +14,10 @@ const MAX_TOKENS: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct KnownTokens {
     content: Option<ChangeToken>,
-    is_in_use: Option<bool>,
+    /// Whether the store has or had tokens. That stays so, whatever changes.
+    is_in_use: bool,
+    /// Whether it never had one.
+    is_unused: bool,
     by_hash: HashMap<String, AccessToken>,
 }
 
@@ -22,18 +25,30 @@ impl KnownTokens {
     /// Returns what is known of the store while it has this content. Forgets what was known of another one.
     pub(crate) fn of(&mut self, content: ChangeToken) -> &mut Self {
         if self.content != Some(content) {
-            *self = KnownTokens { content: Some(content), ..KnownTokens::default() };
+            let is_in_use = self.is_in_use;
+            *self = KnownTokens { content: Some(content), is_in_use, ..KnownTokens::default() };
         }
         self
     }
 
-    /// Returns whether the store has or had tokens, if that is known.
-    pub(crate) fn is_in_use(&self) -> Option<bool> {
+    /// Returns whether a token was seen in the store.
+    pub(crate) fn is_in_use(&self) -> bool {
         self.is_in_use
     }
 
-    pub(crate) fn set_in_use(&mut self, is_in_use: bool) {
-        self.is_in_use = Some(is_in_use);
+    /// Remembers that the store has or had tokens.
+    pub(crate) fn set_in_use(&mut self) {
+        self.is_in_use = true;
+    }
+
+    /// Returns whether the store is known to have had no token.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.is_unused
+    }
+
+    /// Remembers that the store had no token so far.
+    pub(crate) fn set_unused(&mut self) {
+        self.is_unused = true;
     }
 
     /// Returns the token whose secret has this hash, if it is known.

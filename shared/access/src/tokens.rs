@@ -145,13 +145,19 @@ impl Tokens {
     /// # Errors
     /// If the store fails.
     pub async fn is_in_use(&self) -> Result<bool, AccessError> {
+        if self.known().is_in_use() {
+            return Ok(true);
+        }
         let content = self.records.content_token();
-        if let Some(known) = content.and_then(|content| self.known().of(content).is_in_use()) {
-            return Ok(known);
+        if content.is_some_and(|content| self.known().of(content).is_unused()) {
+            return Ok(false);
         }
         let range = RecordRange::new(None, RecordKind::TokenName, &[])?;
         let is_in_use = !self.records.range(&range, 1, self.clock.now()).await?.is_empty();
-        self.learn(content, |known| known.set_in_use(is_in_use));
+        match is_in_use {
+            true => self.known().set_in_use(),
+            false => self.learn(content, KnownTokens::set_unused),
+        }
         Ok(is_in_use)
     }
 

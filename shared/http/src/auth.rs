@@ -15,7 +15,6 @@ pub(crate) use sign_in::{LOCATION_OF_SIGN_IN, redirect_to_sign_in};
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, Request, State};
@@ -79,8 +78,6 @@ struct TokenRules {
     open_to: Option<AllowedHosts>,
     /// A token of this process alone, and its role. Unlike the others, it does not end that everybody may read.
     process_token: Option<(TokenSecret, Role)>,
-    /// Whether a token was seen in the store. It stays so: see [`Tokens::is_in_use`].
-    is_in_use: Arc<AtomicBool>,
 }
 
 impl AccessControl {
@@ -92,13 +89,7 @@ impl AccessControl {
 
     /// Requires a token of the store.
     pub fn tokens(tokens: Tokens) -> Self {
-        let rules = TokenRules {
-            tokens,
-            host_token: None,
-            open_to: None,
-            process_token: None,
-            is_in_use: Arc::default(),
-        };
+        let rules = TokenRules { tokens, host_token: None, open_to: None, process_token: None };
         Self::new(Senders::Tokens(rules))
     }
 
@@ -318,14 +309,7 @@ impl TokenRules {
     }
 
     async fn requires_token(&self) -> Result<bool, ApiError> {
-        if self.open_to.is_none() || self.host_token.is_some() || self.is_in_use.load(Ordering::Relaxed) {
-            return Ok(true);
-        }
-        let is_in_use = self.tokens.is_in_use().await?;
-        if is_in_use {
-            self.is_in_use.store(true, Ordering::Relaxed);
-        }
-        Ok(is_in_use)
+        Ok(self.open_to.is_none() || self.host_token.is_some() || self.tokens.is_in_use().await?)
     }
 
     /// Returns the holder of a token, and when the token expires.
