@@ -7,7 +7,9 @@ use gam_model::issue::IssueState;
 use gam_model::metric::Metric;
 use gam_model::period::FIRST_DAY;
 use gam_model::{Grain, Range};
-use gam_query::{BotFilter, ListSort, MAX_LIMIT, NameFilter, QueryPorts, SortDirection, SubjectRef};
+use gam_query::{
+    BotFilter, ListRequest, ListSort, Listing, MAX_LIMIT, NameFilter, QueryPorts, SortDirection, SubjectRef,
+};
 use gam_work::actions::ActionState;
 use gam_work::tasks::TaskState;
 use serde::Deserialize;
@@ -408,6 +410,25 @@ pub(crate) struct ListParams {
     pub(crate) limit: usize,
     pub(crate) cursor: Option<String>,
     pub(crate) compare: bool,
+}
+
+impl ListParams {
+    /// Returns the request for a page of this listing.
+    pub(crate) fn request(self, listing: Listing) -> ListRequest {
+        ListRequest {
+            listing,
+            range: self.range,
+            has_default_since: self.has_default_since,
+            has_default_until: self.has_default_until,
+            bots: self.bots,
+            sort: self.sort,
+            direction: self.direction,
+            name_filter: self.name_filter,
+            limit: self.limit,
+            cursor: self.cursor,
+            compare: self.compare,
+        }
+    }
 }
 
 impl QueryParams for ListParams {

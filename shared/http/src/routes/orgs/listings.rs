@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use gam_access::RouteClass;
-use gam_query::{ListRequest, Listing, QueryPorts, SubjectRef};
+use gam_query::{Listing, QueryPorts, SubjectRef};
 
 use super::LISTING_ERRORS;
 use crate::answer::{Answer, AnswerFormat};
@@ -93,31 +93,7 @@ async fn answer(
     listing: Listing,
     params: ListParams,
 ) -> Result<Response, ApiError> {
-    let ListParams {
-        range,
-        has_default_since,
-        has_default_until,
-        bots,
-        sort,
-        direction,
-        name_filter,
-        limit,
-        cursor,
-        compare,
-    } = params;
-    let request = ListRequest {
-        listing,
-        range,
-        has_default_since,
-        has_default_until,
-        bots,
-        sort,
-        direction,
-        name_filter,
-        limit,
-        cursor,
-        compare,
-    };
+    let request = params.request(listing);
     let body = gam_query::list(ports, org, &request).await?;
     let next = body.next.clone();
     Ok(with_next_link(Answer { format, body }, uri, next.as_deref()))
