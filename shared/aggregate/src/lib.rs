@@ -167,7 +167,7 @@ struct AggregateRun<'a> {
     lost_months: BTreeMap<String, u64>,
     /// The greatest epoch that a snapshot was found to belong to, if it is newer than the run's. The run then ends.
     superseded_by: Option<NewerEpoch>,
-    /// The months that a newer program has written, and those that cannot be read. Batches of theirs stay in the inbox.
+    /// The months that a newer program has written. Batches that touch them stay in the inbox.
     skipped: BTreeSet<Month>,
     /// Months whose snapshot is lost or cannot be read: batches that touch them wait in the inbox.
     unmergeable: BTreeSet<Month>,

@@ -409,7 +409,7 @@ impl AggregateRun<'_> {
 
     /// Returns the outcome for a snapshot that this run must not replace; `None` if it may.
     fn refuse<T: FoldedTable>(&self, stamp: &Stamp) -> Option<MonthOutcome> {
-        // The epoch alone does not tell: a new store can take the number of an epoch over.
+        // Epochs alone are not enough: a new store can use the number of an epoch again.
         let is_newer = stamp.epoch > self.epoch.0 || stamp.erased > T::erasures(&self.rules.identity);
         if stamp.has_newer_schema::<T>() || (is_newer && stamp.logic_version > self.rules.logic.version) {
             Some(MonthOutcome::SkippedNewerVersion)

@@ -106,8 +106,8 @@ impl AggregateRun<'_> {
         Ok(())
     }
 
-    /// Merges events. Returns `false` if a month was written by a newer version of the program, so that the batches must
-    /// stay in the inbox.
+    /// Merges events. Returns `false` if the batches must stay in the inbox: a month was written by a newer version of the
+    /// program, or cannot be read.
     async fn merge_sessions(&mut self, events: Vec<SessionEvent>) -> Result<bool, AggregateError> {
         let identity = Arc::clone(&self.rules.identity);
         let events = run_blocking(move || {
